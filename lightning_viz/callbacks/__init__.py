@@ -1,0 +1,1 @@
+"""When, on what, and one call into ``functional``: the visualisations as Lightning callbacks."""

@@ -1,0 +1,70 @@
+"""What one ``draw`` yields, and its way into a record."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from lightning_viz.render import encode_png
+from lightning_viz.store import Item
+
+__all__ = ["Drawing"]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a visualisation shows of one layer at one moment.
+
+    Attributes:
+        layer: Dotted name.
+        values: Name to the numbers behind the pictures: tensors or arrays of any shape; kept as float32.
+        pictures: ``(H, W, 3)`` uint8 arrays, one pixel per number: the viewer enlarges.
+        captions: One per picture, or none.
+        scalars: Name to number; also handed to the loggers, as ``lightning_viz/<method>/<layer>/<name>``.
+        meta: What it takes to compare this with another run (kernel, stride, vmin, ...); anything JSON can say.
+    """
+
+    layer: str
+    values: Mapping[str, Tensor | ArrayLike] = field(default_factory=dict)
+    pictures: Sequence[NDArray[np.uint8]] = ()
+    captions: Sequence[str] = ()
+    scalars: Mapping[str, float | Tensor] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that captions and pictures belong together.
+
+        Raises:
+            ValueError: They don't.
+        """
+        if self.captions and len(self.captions) != len(self.pictures):
+            raise ValueError(f"Drawing: {len(self.captions)} captions for {len(self.pictures)} pictures.")
+
+    def captioned(self) -> Iterator[tuple[NDArray[np.uint8], str]]:
+        """Pair each picture with its caption, empty where there is none."""
+        yield from zip(self.pictures, self.captions or [""] * len(self.pictures), strict=True)
+
+    def plain_scalars(self) -> dict[str, float]:
+        """Give the scalars as Python floats."""
+        return {name: float(value) for name, value in self.scalars.items()}
+
+    def blobs(self) -> Iterator[tuple[Item, bytes]]:
+        """Encode pictures and values as files for the store."""
+        for number, (picture, caption) in enumerate(self.captioned()):
+            content = encode_png(picture)
+            yield Item("picture", f"picture {number}", "", picture.shape, "uint8", caption), content
+        for name, values in self.values.items():
+            array = _as_float32(values)
+            file = BytesIO()
+            np.save(file, array, allow_pickle=False)
+            yield Item("values", name, "", array.shape, "float32"), file.getvalue()
+
+
+def _as_float32(values: Tensor | ArrayLike) -> NDArray[np.float32]:
+    if isinstance(values, Tensor):
+        values = values.detach().float().cpu().numpy()
+    return np.ascontiguousarray(values, dtype=np.float32)

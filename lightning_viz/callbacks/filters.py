@@ -1,0 +1,83 @@
+"""The filters of a convolution as images."""
+
+from collections.abc import Iterator, Sequence
+
+from torch import nn
+
+from lightning_viz.callbacks.base import VizCallback
+from lightning_viz.callbacks.drawing import Drawing
+from lightning_viz.callbacks.session import OnError
+from lightning_viz.functional.filters import CONVOLUTIONS, conv_filters
+from lightning_viz.probe import Probe
+from lightning_viz.render import filter_grid
+from lightning_viz.render.grids import Scale
+
+__all__ = ["FilterImages"]
+
+
+class FilterImages(VizCallback):
+    """Show the filters of convolutions as images, epoch by epoch.
+
+    Three input channels are shown in colour, one in grey, others as rows (filters) by columns (input channels). The
+    weights themselves are kept beside the picture, so that epochs and runs can be put on one scale later.
+
+    Args:
+        layers: Names or globs of ``Conv2d`` or ``ConvTranspose2d`` layers; the first convolution when omitted.
+        probe: Not needed by this method.
+        every_n_epochs: Draw when the number of finished epochs is a multiple.
+        every_n_train_steps: Draw when the Trainer's ``global_step`` crosses a multiple.
+        epochs: Draw at these numbers of finished epochs. With none of the three: after every epoch.
+        on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
+        scale: ``"filter"``: each filter from its own minimum to its own maximum. ``"shared"``: one scale per layer
+            and epoch, so that weak filters look weak.
+
+    Raises:
+        ValueError: A wrong argument, when constructed; a layer that the model lacks, before the first batch.
+
+    Source: Krizhevsky et al., NeurIPS 2012, Fig. 3; Zeiler & Fergus, ECCV 2014, Fig. 6.
+
+    Example:
+        >>> FilterImages(layers=["features.0", "features.3"], every_n_epochs=2).scale
+        'filter'
+    """
+
+    method = "filters"
+
+    def __init__(
+        self,
+        layers: str | Sequence[str] | None = None,
+        probe: Probe | None = None,
+        every_n_epochs: int | None = None,
+        every_n_train_steps: int | None = None,
+        epochs: Sequence[int] | None = None,
+        on_error: OnError = "warn",
+        scale: Scale = "filter",
+    ) -> None:
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error)
+        if scale not in ("filter", "shared"):
+            raise ValueError(f'FilterImages(scale={scale!r}): must be "filter" or "shared".')
+        self.scale = scale
+
+    def check(self, model: nn.Module) -> None:
+        """Check that there is a convolution to show."""
+        self.find_layers(model, CONVOLUTIONS)
+
+    def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
+        """Draw one grid per layer."""
+        for layer, conv in self.find_layers(model, CONVOLUTIONS).items():
+            filters = conv_filters(model, layer).cpu().numpy()
+            grid = filter_grid(filters, self.scale)
+            yield Drawing(
+                layer,
+                values={"weight": filters},
+                pictures=[grid.picture],
+                captions=[grid.caption],
+                meta={
+                    "kernel": list(conv.kernel_size),
+                    "stride": list(conv.stride),
+                    "columns": grid.columns,
+                    "scale": self.scale,
+                    "vmin": float(filters.min()),
+                    "vmax": float(filters.max()),
+                },
+            )

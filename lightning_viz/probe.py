@@ -1,0 +1,275 @@
+"""The fixed images that pictures are made from."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from lightning_viz.isolation import isolated
+
+__all__ = ["Probe", "unpack_batch"]
+
+Batch = Any
+BatchFn = Callable[[Batch], tuple[Tensor, Tensor | None]]
+
+CAPTURED = 8
+IMAGE_KEYS = ("image", "images", "img", "x", "input", "inputs", "pixel_values")
+LABEL_KEYS = ("label", "labels", "target", "targets", "y", "class")
+
+
+class Probe:
+    """The fixed images that pictures are made from, the same for every callback that is given the same object.
+
+    Without ``images`` and ``dataset`` it is captured passively: the first 8 images of the first validation batch of
+    the sanity check, else of the first training batch, before its step. Whichever it was stays the probe; it is saved
+    in the run's store and found again when training resumes.
+
+    Args:
+        images: ``(N, C, H, W)`` float, normalised as in training; or a whole batch as the loader gives it, with labels.
+        dataset: Map-style, items like the loader's. Read once, before training, without moving any random stream of
+            torch, NumPy or Python.
+        indices: Which images of ``dataset`` or of a captured batch. When omitted: 8 spread over the dataset; the first
+            8 of a captured batch.
+        mean: Per channel (or one number), as in the normalisation of training; turns images back into pictures.
+        std: Likewise.
+        class_names: The name of each class, for captions.
+        batch_fn: Takes a batch to ``(images, labels or None)``, for batches that are no tensor, tuple, list or dict
+            with the usual keys.
+        output: Where the class scores are in what the model returns: a key or an index; not needed for a tensor.
+
+    Raises:
+        ValueError: Both ``images`` and ``dataset``, only one of mean and std, or images of the wrong shape.
+
+    Example:
+        >>> probe = Probe(torch.rand(4, 3, 12, 20), mean=[0.5, 0.5, 0.5], std=[0.25, 0.25, 0.25])
+        >>> probe.images.shape
+        torch.Size([4, 3, 12, 20])
+    """
+
+    def __init__(
+        self,
+        images: Tensor | tuple[Tensor, Tensor] | None = None,
+        dataset: Dataset[Any] | None = None,
+        indices: Sequence[int] | None = None,
+        mean: float | Sequence[float] | None = None,
+        std: float | Sequence[float] | None = None,
+        class_names: Sequence[str] | None = None,
+        batch_fn: BatchFn | None = None,
+        output: str | int | None = None,
+    ) -> None:
+        if images is not None and dataset is not None:
+            raise ValueError("Probe: give images or dataset, not both.")
+        if (mean is None) != (std is None):
+            raise ValueError("Probe: mean and std belong together; got only one of them.")
+        self.dataset = dataset
+        self.indices = indices
+        self.mean = mean
+        self.std = std
+        self.class_names = class_names
+        self.batch_fn = batch_fn
+        self.output = output
+        self._images: Tensor | None = None
+        self._labels: Tensor | None = None
+        self._why_none = "it is captured when the first batch arrives"
+        self.captured = False
+        self.looked_at = False
+        self._original: Probe | None = None
+        if images is not None:
+            self._images, self._labels = unpack_batch(images, batch_fn)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has images yet."""
+        return self._images is not None
+
+    @property
+    def images(self) -> Tensor:
+        """``(N, C, H, W)`` float, normalised as in training.
+
+        Raises:
+            RuntimeError: There are none yet; the message says why.
+        """
+        if self._images is None:
+            raise RuntimeError(f"Probe: there are no images: {self._why_none}.")
+        self.looked_at = True
+        return self._images
+
+    @property
+    def labels(self) -> Tensor | None:
+        """``(N,)`` int64, or None when the images came without."""
+        return self._labels
+
+    def read_dataset(self, model: nn.Module) -> "Probe":
+        """Take the images from ``dataset``.
+
+        Args:
+            model: Lends its isolation, so that augmentations move no random stream.
+
+        Raises:
+            ValueError: Item 0 differs when it is read twice: it has random state of its own.
+        """
+        if self.dataset is None:
+            return self
+        size = len(self.dataset)  # type: ignore[arg-type]
+        chosen = self.indices if self.indices is not None else _spread(size)
+        if any(not 0 <= index < size for index in chosen):
+            raise ValueError(f"Probe(indices={list(chosen)}): the dataset has items 0 to {size - 1}.")
+        with isolated(model), torch.no_grad():
+            if not _same(self.dataset[0], self.dataset[0]):
+                raise ValueError(
+                    "Probe(dataset=...): item 0 differs when it is read twice, so pictures would change for no reason. "
+                    "Give the dataset without augmentation, or images=."
+                )
+            batch = torch.utils.data.default_collate([self.dataset[index] for index in chosen])
+        return self._with(*unpack_batch(batch, self.batch_fn))
+
+    def capture(self, batch: Batch) -> "Probe":
+        """Take the images from a batch of the loader; a batch that can't be unpacked leaves its reason."""
+        try:
+            images, labels = unpack_batch(batch, self.batch_fn)
+            chosen = list(self.indices) if self.indices is not None else list(range(min(CAPTURED, len(images))))
+            return self.restore(images[chosen], None if labels is None else labels[chosen])
+        except Exception as error:  # noqa: BLE001 (a user's batch_fn may raise anything; it matters to who looks)
+            empty = copy.copy(self)
+            empty._why_none = f"the first batch could not be used ({error})"
+            return empty
+
+    def restore(self, images: Tensor, labels: Tensor | None) -> "Probe":
+        """Take images that were captured, now or before training was resumed."""
+        captured = self._with(images.cpu(), None if labels is None else labels.cpu())
+        captured.captured = True
+        return captured
+
+    def on(self, model: nn.Module) -> "Probe":
+        """Give the same probe on the device and in the float type of a model."""
+        if self._images is None:
+            return self
+        like = next((p for p in model.parameters() if p.is_floating_point()), self._images)
+        moved = copy.copy(self)
+        moved._images = self._images.to(like)
+        moved._labels = None if self._labels is None else self._labels.to(like.device)
+        moved.looked_at, moved._original = False, self.original
+        return moved
+
+    @property
+    def original(self) -> "Probe":
+        """The probe that this one is a copy of on a model's device."""
+        return self._original or self
+
+    def unnormalised(self) -> tuple[Tensor, str]:
+        """Turn the images back into pictures.
+
+        Returns:
+            ``(N, C, H, W)`` float32 in 0..1 on the CPU, and how they got there, for the caption.
+        """
+        images = self.images.detach().float().cpu()
+        if self.mean is not None and self.std is not None:
+            mean, std = (
+                torch.as_tensor(value, dtype=torch.float32).reshape(1, -1, 1, 1) for value in (self.mean, self.std)
+            )
+            return (images * std + mean).clamp(0, 1), "un-normalised with mean and std"
+        low, high = images.min(), images.max()
+        if low >= 0 and high <= 1:
+            return images, "as the network gets them"
+        return (images - low) / (high - low).clamp_min(
+            1e-12
+        ), f"scaled from {low:.3g}..{high:.3g}: the probe has no mean and std"
+
+    def scores(self, returned: Any) -> Tensor:
+        """Find the class scores in what the model returned.
+
+        Returns:
+            ``(N, classes)`` float.
+
+        Raises:
+            TypeError: No tensor there; the message says what came and names ``output``.
+        """
+        found = returned if self.output is None else returned[self.output]
+        if not isinstance(found, Tensor):
+            keys = f" with keys {', '.join(map(repr, returned))}" if isinstance(returned, Mapping) else ""
+            raise TypeError(
+                f"Probe: the model returned a {type(returned).__name__}{keys}, and output={self.output!r} gives a "
+                f"{type(found).__name__}. Name the class scores: Probe(output=...)."
+            )
+        return found
+
+    def _with(self, images: Tensor, labels: Tensor | None) -> "Probe":
+        filled = copy.copy(self)
+        filled._images, filled._labels = images.detach().clone(), None if labels is None else labels.detach().clone()
+        return filled
+
+
+def unpack_batch(batch: Batch, batch_fn: BatchFn | None = None) -> tuple[Tensor, Tensor | None]:
+    """Find images and labels in a batch.
+
+    Args:
+        batch: A tensor; a tuple or list (the first 4-D float tensor, and the first 1-D integer tensor after it); or a
+            dict with one of the usual keys (image, images, x, pixel_values, ... and label, target, y, ...).
+        batch_fn: Does it instead.
+
+    Returns:
+        Images ``(N, C, H, W)`` float, labels ``(N,)`` int64 or None.
+
+    Raises:
+        ValueError: Nothing fits; the message says what was found.
+
+    Example:
+        >>> unpack_batch([torch.rand(2, 1, 8, 9), torch.tensor([3, 1])])[1]
+        tensor([3, 1])
+    """
+    images: Tensor | None
+    labels: Tensor | None
+    if batch_fn is not None:
+        images, labels = batch_fn(batch)
+    elif isinstance(batch, Mapping):
+        images = next((batch[key] for key in IMAGE_KEYS if key in batch and _is_images(batch[key])), None)
+        labels = next((batch[key] for key in LABEL_KEYS if key in batch and _is_labels(batch[key])), None)
+    else:
+        parts = batch if isinstance(batch, (tuple, list)) else [batch]
+        images = next((part for part in parts if _is_images(part)), None)
+        labels = next((part for part in parts if _is_labels(part)), None)
+    if images is None or not _is_images(images) or len(images) == 0:
+        raise ValueError(
+            f"no images (N, C, H, W) of a float type in {_described(batch)}. "
+            "Say where they are: Probe(batch_fn=...) with a function from a batch to (images, labels or None)."
+        )
+    if labels is not None and len(labels) != len(images):
+        raise ValueError(f"{len(images)} images but {len(labels)} labels in {_described(batch)}.")
+    return images, None if labels is None else labels.long()
+
+
+def _is_images(part: Any) -> bool:
+    return isinstance(part, Tensor) and part.ndim == 4 and part.is_floating_point()
+
+
+def _is_labels(part: Any) -> bool:
+    return isinstance(part, Tensor) and part.ndim == 1 and not part.is_floating_point() and not part.is_complex()
+
+
+def _described(batch: Batch) -> str:
+    if isinstance(batch, Tensor):
+        return f"a tensor {tuple(batch.shape)} {batch.dtype}"
+    if isinstance(batch, Mapping):
+        return "a dict with " + ", ".join(f"{key!r}: {_described(part)}" for key, part in batch.items())
+    if isinstance(batch, (tuple, list)):
+        return f"a {type(batch).__name__} of " + (", ".join(_described(part) for part in batch) or "nothing")
+    return f"a {type(batch).__name__}"
+
+
+def _spread(size: int) -> list[int]:
+    count = min(CAPTURED, size)
+    return [round(position * (size - 1) / max(1, count - 1)) for position in range(count)]
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, (Tensor, np.ndarray)):
+        return np.array_equal(np.asarray(one), np.asarray(other), equal_nan=True)
+    if isinstance(one, Mapping):
+        return all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, (tuple, list)):
+        return all(map(_same, one, other))
+    return bool(one == other)

@@ -1,0 +1,7 @@
+"""Maps to pictures: uint8 arrays ``(H, W, 3)``. Knows numbers and colours, and has never heard of a model."""
+
+from lightning_viz.render.grids import FilterGrid, filter_grid
+from lightning_viz.render.heat import heat_map
+from lightning_viz.render.png import encode_png
+
+__all__ = ["FilterGrid", "encode_png", "filter_grid", "heat_map"]

@@ -1,0 +1,42 @@
+"""Values as colours."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lightning_viz.render.grids import grid_columns, lay_out
+from lightning_viz.render.palettes import Palette, mark_non_finite, palette
+from lightning_viz.render.scaling import as_floats, finite_range, to_bytes
+
+__all__ = ["heat_map"]
+
+
+def heat_map(
+    values: ArrayLike, vmin: float | None = None, vmax: float | None = None, colours: Palette = "heat"
+) -> NDArray[np.uint8]:
+    """Draw values as colours, one pixel per value.
+
+    Args:
+        values: ``(h, w)`` floats: a map. ``(K,)``: one value per unit, laid out like the tiles of ``filter_grid``,
+            one pixel apart. Array or CPU tensor, left untouched.
+        vmin: Value of the first colour; the smallest finite value when omitted.
+        vmax: Value of the last colour; the largest finite value when omitted.
+        colours: ``"heat"``, ``"grey"`` or ``"diverging"``.
+
+    Returns:
+        ``(H, W, 3)`` uint8. NaN is magenta, +infinity yellow, -infinity cyan.
+
+    Raises:
+        ValueError: Neither one nor two axes, nothing to draw, or an unknown palette.
+
+    Example:
+        >>> heat_map(np.arange(6.0).reshape(2, 3)).shape
+        (2, 3, 3)
+    """
+    floats = as_floats(values)
+    if floats.ndim not in (1, 2) or floats.size == 0:
+        raise ValueError(f"heat_map: values must be (h, w) or (K,) and not empty; got {floats.shape}.")
+    low, high = finite_range(floats, axes=tuple(range(floats.ndim)))
+    steps = to_bytes(floats, low if vmin is None else vmin, high if vmax is None else vmax)
+    pixels = palette(colours)[steps]
+    mark_non_finite(pixels, floats)
+    return pixels if floats.ndim == 2 else lay_out(pixels[:, None, None], grid_columns(len(floats)))

@@ -1,0 +1,127 @@
+"""Write a run's records: whole or not at all, and never again."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightning_viz.store.schema import Item, Record, SchemaError, portable
+
+__all__ = ["Store"]
+
+
+class Store:
+    """The store of one run, for the one process that writes it. Opening it again goes on where it ended."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """Create the folders.
+
+        Args:
+            folder: ``<run>/plugins/lightning_viz``.
+
+        Raises:
+            OSError: It can't be written.
+        """
+        self.folder = Path(folder)
+        for name in ("records", "blobs"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        if not os.access(self.folder / "records", os.W_OK):
+            raise PermissionError(f"{self.folder} is not writable")
+        self._seq = self._last_seq()
+
+    def write(self, record: Record, blobs: Iterable[tuple[Item, bytes]] = ()) -> Record:
+        """Write one record after its blobs.
+
+        Args:
+            record: Its ``seq`` and ``items`` are filled in here.
+            blobs: Items (their ``file`` is chosen here) with their encoded content.
+
+        Returns:
+            The record as written.
+
+        Raises:
+            OSError: Disk full, folder gone. Nothing that was written before is touched, and no half file stays.
+        """
+        self._seq += 1
+        stem = f"{self._seq:06d}-{re.sub(r'[^0-9A-Za-z_-]', '_', record.method)}"
+        items = []
+        for number, (item, content) in enumerate(blobs):
+            name = f"blobs/{stem}-{number}.{'png' if item.kind == 'picture' else 'npy'}"
+            self._write_whole(name, content)
+            items.append(replace(item, file=name))
+        record = replace(record, seq=self._seq, items=tuple(items))
+        self._write_whole(f"records/{stem}.json", record.to_json().encode())
+        return record
+
+    def write_index(self) -> None:
+        """Gather the single record files into one new index file, and delete them. Unreadable ones stay."""
+        lines, gathered = [], []
+        for path in sorted((self.folder / "records").glob("*.json")):
+            try:
+                lines.append(Record.from_json(path.read_bytes()).to_json() + "\n")
+            except SchemaError:
+                continue
+            gathered.append(path)
+        if not lines:
+            return
+        self._write_whole(f"index-{max(self._indexes(), default=0) + 1}.jsonl", "".join(lines).encode())
+        for path in gathered:
+            path.unlink()
+
+    def write_run(self, info: Mapping[str, Any]) -> None:
+        """Write ``run.json`` once; a resumed run keeps its first."""
+        if not (self.folder / "run.json").exists():
+            self._write_whole("run.json", json.dumps(portable(info), indent=1, default=str).encode())
+
+    def write_probe(self, arrays: Mapping[str, NDArray[Any]], *, captured: bool) -> str:
+        """Keep the images that pictures are made from, once per content.
+
+        Args:
+            arrays: Name to array, e.g. ``images`` ``(N, C, H, W)`` and ``labels`` ``(N,)``.
+            captured: Whether they came from the Trainer's loader, so that a resumed run wants them back.
+
+        Returns:
+            The hash that records refer to.
+        """
+        digest = hashlib.sha256()
+        for name, array in sorted(arrays.items()):
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        key = digest.hexdigest()[:16]
+        name = f"probes/{'captured' if captured else 'given'}-{key}.npz"
+        if not (self.folder / name).exists():
+            file = BytesIO()
+            np.savez(file, **dict[str, Any](arrays))
+            self._write_whole(name, file.getvalue())
+        return key
+
+    def _write_whole(self, name: str, content: bytes) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def _last_seq(self) -> int:
+        """The highest number in use, also by a blob whose record was never written."""
+        names = [path.name for folder in ("records", "blobs") for path in (self.folder / folder).iterdir()]
+        used = [int(match[1]) for name in names if (match := re.match(r"(\d+)-", name))]
+        for path in self._indexes().values():
+            used += [int(seq) for seq in re.findall(rb'"seq": (\d+)', path.read_bytes())]
+        return max(used, default=0)
+
+    def _indexes(self) -> dict[int, Path]:
+        paths = self.folder.glob("index-*.jsonl")
+        return {int(match[1]): path for path in paths if (match := re.fullmatch(r"index-(\d+)\.jsonl", path.name))}
