@@ -107,30 +107,35 @@ def _flags(_: nn.Module) -> Iterator[None]:
 @contextmanager
 def _registries(model: nn.Module) -> Iterator[None]:
     """Hooks, and which parameter, buffer and submodule stands under which name."""
-    tensor_hooks = [(parameter, parameter._backward_hooks) for parameter in model.parameters()]
-    registries = _GLOBAL_HOOKS + [hooks for _, hooks in tensor_hooks if hooks is not None]
-    for module in model.modules():
-        registries += [value for key, value in vars(module).items() if isinstance(value, dict) and _is_registry(key)]
-    before = [(registry, dict(registry)) for registry in registries]
+    before = [
+        (owner, name, registry, dict(registry))
+        for owner in [vars(torch_module), *(vars(module) for module in model.modules())]
+        for name, registry in owner.items()
+        if isinstance(registry, dict) and (name in ("_parameters", "_buffers", "_modules") or "_hooks" in name)
+    ]
+    tensor_hooks = [(parameter, hooks, dict(hooks or {})) for parameter, hooks in _tensor_hooks(model)]
     try:
         yield
     finally:
-        for registry, content in before:
-            if list(registry) != list(content) or any(registry[key] is not content[key] for key in content):
-                registry.clear()
-                registry.update(content)
-        for parameter, hooks in tensor_hooks:
+        for owner, name, registry, content in before:
+            owner[name] = registry
+            _refill(registry, content)
+        for parameter, hooks, content in tensor_hooks:
             if parameter._backward_hooks is not hooks:
                 parameter._backward_hooks = hooks
+            if hooks is not None:
+                _refill(hooks, content)
 
 
-def _is_registry(attribute: str) -> bool:
-    return attribute in ("_parameters", "_buffers", "_modules") or "_hooks" in attribute
+def _tensor_hooks(model: nn.Module) -> Iterator[tuple[Tensor, dict[Any, Any] | None]]:
+    for parameter in model.parameters():
+        yield parameter, parameter._backward_hooks
 
 
-_GLOBAL_HOOKS: list[dict[Any, Any]] = [
-    value for key, value in vars(torch_module).items() if key.startswith("_global_") and isinstance(value, dict)
-]
+def _refill(registry: dict[Any, Any], content: dict[Any, Any]) -> None:
+    if list(registry) != list(content) or any(registry[key] is not value for key, value in content.items()):
+        registry.clear()
+        registry.update(content)
 
 
 @contextmanager

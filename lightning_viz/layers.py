@@ -8,7 +8,7 @@ from typing import Any, TypedDict, TypeVar
 
 from torch import Tensor, nn
 
-__all__ = ["LayerInfo", "capture", "describe_layers", "find_layers"]
+__all__ = ["LayerInfo", "capture", "describe_layers", "find_layer", "find_layers", "first_layer"]
 
 M = TypeVar("M", bound=nn.Module)
 Kinds = type[M] | tuple[type[M], ...]
@@ -46,6 +46,18 @@ def find_layers(
             raise ValueError(f"{who}: {_why_none(model, modules, choices, pattern, kinds)}")
         wanted.update(matches)
     return {name: module for name, module in choices.items() if name in wanted}
+
+
+def find_layer(model: nn.Module, layer: str, kinds: Kinds[M], who: str = "find_layer") -> M:
+    """Find one layer by its dotted name.
+
+    Raises:
+        ValueError: No such layer, or a glob; the message lists the choices.
+    """
+    found = find_layers(model, layer, kinds, who)
+    if layer not in found:
+        raise ValueError(f'{who}: "{layer}" is a pattern; give one name. Choices: {_listed(list(map(repr, found)))}.')
+    return found[layer]
 
 
 def first_layer(model: nn.Module, kinds: Kinds[M], who: str = "first_layer") -> dict[str, M]:

@@ -79,7 +79,7 @@ class Probe:
         self.looked_at = False
         self._original: Probe | None = None
         if images is not None:
-            self._images, self._labels = unpack_batch(images, batch_fn)
+            self._keep(*unpack_batch(images, batch_fn))
 
     @property
     def ready(self) -> bool:
@@ -145,12 +145,12 @@ class Probe:
         return captured
 
     def on(self, model: nn.Module) -> "Probe":
-        """Give the same probe on the device and in the float type of a model."""
+        """Give a copy on the device and in the float type of a model, which may work on it in place."""
         if self._images is None:
             return self
         like = next((p for p in model.parameters() if p.is_floating_point()), self._images)
         moved = copy.copy(self)
-        moved._images = self._images.to(like)
+        moved._images = self._images.to(like, copy=True)
         moved._labels = None if self._labels is None else self._labels.to(like.device)
         moved.looked_at, moved._original = False, self.original
         return moved
@@ -188,7 +188,10 @@ class Probe:
         Raises:
             TypeError: No tensor there; the message says what came and names ``output``.
         """
-        found = returned if self.output is None else returned[self.output]
+        try:
+            found = returned if self.output is None else returned[self.output]
+        except (KeyError, IndexError, TypeError):
+            found = None
         if not isinstance(found, Tensor):
             keys = f" with keys {', '.join(map(repr, returned))}" if isinstance(returned, Mapping) else ""
             raise TypeError(
@@ -199,15 +202,18 @@ class Probe:
 
     def _with(self, images: Tensor, labels: Tensor | None) -> "Probe":
         filled = copy.copy(self)
-        filled._images, filled._labels = images.detach().clone(), None if labels is None else labels.detach().clone()
+        filled._keep(images, labels)
         return filled
+
+    def _keep(self, images: Tensor, labels: Tensor | None) -> None:
+        self._images, self._labels = images.detach().clone(), None if labels is None else labels.detach().clone()
 
 
 def unpack_batch(batch: Batch, batch_fn: BatchFn | None = None) -> tuple[Tensor, Tensor | None]:
     """Find images and labels in a batch.
 
     Args:
-        batch: A tensor; a tuple or list (the first 4-D float tensor, and the first 1-D integer tensor after it); or a
+        batch: A tensor; a tuple or list (the first 4-D float tensor, and the first 1-D integer tensor); or a
             dict with one of the usual keys (image, images, x, pixel_values, ... and label, target, y, ...).
         batch_fn: Does it instead.
 
@@ -266,7 +272,9 @@ def _spread(size: int) -> list[int]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, (Tensor, np.ndarray)):
+    if isinstance(one, Tensor):
+        return one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+    if isinstance(one, np.ndarray):
         return np.array_equal(np.asarray(one), np.asarray(other), equal_nan=True)
     if isinstance(one, Mapping):
         return all(_same(one[key], other[key]) for key in one)

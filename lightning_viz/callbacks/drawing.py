@@ -50,7 +50,9 @@ class Drawing:
 
     def plain_scalars(self) -> dict[str, float]:
         """Give the scalars as Python floats."""
-        return {name: float(value) for name, value in self.scalars.items()}
+        return {
+            name: float(value.detach() if isinstance(value, Tensor) else value) for name, value in self.scalars.items()
+        }
 
     def blobs(self) -> Iterator[tuple[Item, bytes]]:
         """Encode pictures and values as files for the store."""

@@ -1,7 +1,7 @@
 """From the probe that a callback was given to images: read, captured, or found again in the store."""
 
 import logging
-from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,22 +60,23 @@ class Probes:
         return self._resolved.setdefault(id(config), (config, config))
 
     def _saved_before(self, config: Probe) -> Probe | None:
-        for path in self._candidates():
+        for path in self._candidates:
             try:
                 with np.load(path, allow_pickle=False) as arrays:
                     if arrays["indices"].tolist() == list(config.indices or []):
                         labels = torch.from_numpy(arrays["labels"]) if "labels" in arrays else None
                         return config.restore(torch.from_numpy(arrays["images"]), labels)
-            except (OSError, ValueError, KeyError, EOFError) as error:
+            except Exception as error:  # noqa: BLE001 (what a damaged file makes NumPy and zipfile raise is no short list)
                 log.warning("lightning_viz: the saved probe %s can't be read (%s); another is captured.", path, error)
         return None
 
-    def _candidates(self) -> Iterator[Path]:
+    @cached_property
+    def _candidates(self) -> list[Path]:
+        """What was saved before this fit; looked up once, so that none of its own is taken for it."""
         folders = [self.store.folder] if self.store is not None else []
         if self._checkpoint is not None:
             folders += [Path(store_folder(str(run))) for run in list(Path(self._checkpoint).parents)[:3]]
-        for folder in folders:
-            yield from sorted((folder / "probes").glob("captured-*.npz"))
+        return [path for folder in folders for path in sorted((folder / "probes").glob("captured-*.npz"))]
 
 
 def _arrays(probe: Probe) -> dict[str, NDArray[Any]]:

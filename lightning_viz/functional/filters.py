@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_viz.isolation import isolated
-from lightning_viz.layers import find_layers
+from lightning_viz.layers import find_layer
 
 __all__ = ["CONVOLUTIONS", "conv_filters"]
 
@@ -16,7 +16,7 @@ CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 def conv_filters(model: nn.Module, layer: str) -> Tensor:
     """Read the filters of a convolution as the layer uses them in eval mode.
 
-    A weight that is computed (weight or spectral norm, any parametrization) is computed anew.
+    A weight that is computed (weight or spectral norm, pruning, any parametrization) is computed anew.
 
     Args:
         model: Left as found.
@@ -35,7 +35,7 @@ def conv_filters(model: nn.Module, layer: str) -> Tensor:
         >>> conv_filters(nn.Sequential(nn.Conv2d(3, 96, 11, stride=4)), "0").shape
         torch.Size([96, 3, 11, 11])
     """
-    module = find_layers(model, layer, CONVOLUTIONS, who="conv_filters")[layer]
+    module = find_layer(model, layer, CONVOLUTIONS, who="conv_filters")
     with isolated(model), torch.no_grad():
         weight = _weight(module)
         if isinstance(module, nn.ConvTranspose2d):
@@ -44,8 +44,10 @@ def conv_filters(model: nn.Module, layer: str) -> Tensor:
 
 
 def _weight(module: nn.Module) -> Tensor:
-    # torch's older weight_norm and spectral_norm set the weight in a hook before each forward: it is one step old.
+    # torch's pruning and older weight_norm and spectral_norm set it in a hook before each forward: it is one step old.
     for hook in module._forward_pre_hooks.values():
+        if getattr(hook, "_tensor_name", None) == "weight" and hasattr(hook, "apply_mask"):
+            return cast("Tensor", hook.apply_mask(module))
         if getattr(hook, "name", None) == "weight" and hasattr(hook, "compute_weight"):
             power_iteration = {"do_power_iteration": False} if hasattr(hook, "n_power_iterations") else {}
             weight: Tensor = hook.compute_weight(module, **power_iteration)

@@ -31,7 +31,7 @@ def filter_grid(filters: ArrayLike, scale: Scale = "filter") -> FilterGrid:
     colours: then each row is a filter and each column an input channel, in grey (the first 64 of each).
 
     Args:
-        filters: ``(K, C, h, w)`` float array or CPU tensor. Left untouched.
+        filters: ``(K, C, h, w)`` float array or tensor. Left untouched.
         scale: ``"filter"``: each filter from its own minimum (black) to its own maximum (white), over all its
             channels. ``"shared"``: the minimum and maximum of all filters, so that strengths can be compared.
             A constant is mid-grey.

@@ -17,7 +17,7 @@ def heat_map(
 
     Args:
         values: ``(h, w)`` floats: a map. ``(K,)``: one value per unit, laid out like the tiles of ``filter_grid``,
-            one pixel apart. Array or CPU tensor, left untouched.
+            one pixel apart. Array or tensor, left untouched.
         vmin: Value of the first colour; the smallest finite value when omitted.
         vmax: Value of the last colour; the largest finite value when omitted.
         colours: ``"heat"``, ``"grey"`` or ``"diverging"``.
@@ -26,7 +26,7 @@ def heat_map(
         ``(H, W, 3)`` uint8. NaN is magenta, +infinity yellow, -infinity cyan.
 
     Raises:
-        ValueError: Neither one nor two axes, nothing to draw, or an unknown palette.
+        ValueError: Neither one nor two axes, nothing to draw, vmin above vmax, or an unknown palette.
 
     Example:
         >>> heat_map(np.arange(6.0).reshape(2, 3)).shape
@@ -35,8 +35,12 @@ def heat_map(
     floats = as_floats(values)
     if floats.ndim not in (1, 2) or floats.size == 0:
         raise ValueError(f"heat_map: values must be (h, w) or (K,) and not empty; got {floats.shape}.")
+    if vmin is not None and vmax is not None and vmin > vmax:
+        raise ValueError(f"heat_map: vmin must not be above vmax; got {vmin} and {vmax}.")
     low, high = finite_range(floats, axes=tuple(range(floats.ndim)))
-    steps = to_bytes(floats, low if vmin is None else vmin, high if vmax is None else vmax)
+    first = np.minimum(low, np.inf if vmax is None else vmax) if vmin is None else vmin
+    last = np.maximum(high, -np.inf if vmin is None else vmin) if vmax is None else vmax
+    steps = to_bytes(floats, first, last)
     pixels = palette(colours)[steps]
     mark_non_finite(pixels, floats)
     return pixels if floats.ndim == 2 else lay_out(pixels[:, None, None], grid_columns(len(floats)))

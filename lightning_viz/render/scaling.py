@@ -7,7 +7,9 @@ __all__ = ["as_floats", "finite_range", "to_bytes"]
 
 
 def as_floats(values: ArrayLike) -> NDArray[np.float32]:
-    """Take an array or a CPU tensor as float32."""
+    """Take an array, or a tensor on any device, as float32."""
+    if hasattr(values, "detach"):  # a tensor, without importing torch
+        values = values.detach().float().cpu()
     return np.asarray(values, dtype=np.float32)
 
 
@@ -37,9 +39,10 @@ def to_bytes(
     # Halves, so that a range from one end of float32 to the other does not overflow.
     half = np.float32(0.5)
     start, span = half * low, np.asarray(half * high - half * low)
-    flat = span == 0
-    gain = np.float32(255) / np.where(flat, np.float32(1), span)
+    flat = span <= 0
     with np.errstate(invalid="ignore", over="ignore"):
-        steps = (values * half - start) * gain
-        steps += np.where(flat, np.float32(128), np.float32(0.5))
+        # A division: its inverse overflows where the range is tiny.
+        steps = (values * half - start) / np.where(flat, np.finfo(np.float32).tiny, span)
+        steps *= np.float32(255)
+        steps += np.where(flat, np.float32(128), half)
         return np.clip(steps, 0, 255, out=steps).astype(np.uint8)

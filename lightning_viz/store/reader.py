@@ -1,7 +1,7 @@
 """Read a run's records, whatever state the folder is in, and say what was left out."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lightning_viz.store.schema import Record, SchemaError, parse_object
 
-__all__ = ["Contents", "Files", "read_store", "read_values"]
+__all__ = ["Contents", "Files", "Reader", "read_store", "read_values"]
 
 
 class Files(NamedTuple):
@@ -21,6 +21,9 @@ class Files(NamedTuple):
     """The names in a folder; FileNotFoundError or NotADirectoryError if there is none."""
     read: Callable[[str], bytes]
     """The content of a file."""
+    stamp: Callable[[str], Hashable] = lambda path: None
+    """What tells a file from an older one of the same name; without it, a run that replaced another is known by its
+    ``run.json``."""
 
 
 def _local_names(folder: str) -> list[str]:
@@ -31,7 +34,16 @@ def _local_read(path: str) -> bytes:
     return Path(path).read_bytes()
 
 
-LOCAL = Files(_local_names, _local_read)
+def local_stamp(path: str) -> Hashable:
+    """Tell a local file from an older one of the same name; None if there is none."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+LOCAL = Files(_local_names, _local_read, local_stamp)
 
 
 class Contents(NamedTuple):
@@ -55,21 +67,107 @@ def read_store(folder: str, files: Files = LOCAL) -> Contents:
     Returns:
         Records, the run's description, and what was skipped and why.
     """
-    skipped: dict[str, str] = {}
-    found: list[Record] = []
-    # Single records first: one that moves to an index meanwhile is then met there.
-    for name in sorted(_names(files, f"{folder}/records")):
-        if not name.startswith("."):
-            _take(_content(files, folder, f"records/{name}", skipped), f"records/{name}", found, skipped)
-    for name in sorted(_names(files, folder)):
-        if re.fullmatch(r"index-\d+\.jsonl", name):
-            lines = (_content(files, folder, name, skipped) or b"").splitlines()
-            for number, line in enumerate(lines, start=1):
-                _take(line, f"{name}:{number}", found, skipped)
+    return Reader(folder, files).read()
+
+
+class _Part(NamedTuple):
+    """What one file held."""
+
+    stamp: Hashable
+    records: list[Record]
+    skipped: dict[str, str]
+
+
+class Reader:
+    """Reads one store as often as one likes, and each of its files only once, as none ever changes.
+
+    For one thread at a time.
+    """
+
+    def __init__(self, folder: str, files: Files = LOCAL) -> None:
+        """Read nothing yet; the arguments are those of :func:`read_store`."""
+        self._folder = folder
+        self._files = files
+        self._parts: dict[str, _Part] = {}
+        self._contents = Contents([], {}, {})
+
+    def read(self) -> Contents:
+        """Give what :func:`read_store` gives: the same object as long as nothing has changed.
+
+        A folder that can't be listed (a network that is down) holds what it held when last seen.
+        """
+        run, skipped = self._run()
+        if run != self._contents.run:
+            self._parts = {}
+        # Single records first: one that moves to an index meanwhile is then met there.
+        parts = dict(self._parts_of("records/", r"(?s)records/[^.].*", skipped))
+        parts |= self._parts_of("", r"index-\d+\.jsonl", skipped)
+        for part in parts.values():
+            skipped |= part.skipped
+        if parts != self._parts or run != self._contents.run or skipped != self._contents.skipped:
+            self._contents = Contents(_newest(parts.values()), run, skipped)
+        self._parts = parts
+        return self._contents
+
+    def _parts_of(self, prefix: str, pattern: str, skipped: dict[str, str]) -> Iterator[tuple[str, _Part]]:
+        for name in self._names(prefix, skipped):
+            if not re.fullmatch(pattern, name):
+                continue
+            stamp = self._files.stamp(f"{self._folder}/{name}")
+            part = self._parts.get(name)
+            if part is None or part.stamp != stamp:
+                part = self._read_part(name, stamp)
+            if part is not None:
+                yield name, part
+
+    def _read_part(self, name: str, stamp: Hashable) -> _Part | None:
+        try:
+            content = self._files.read(f"{self._folder}/{name}")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return _Part(object(), [], {name: _unreadable(error)})  # no stamp equals this one: it is tried again
+        part = _Part(stamp, [], {})
+        lines = {name: content}
+        if name.endswith(".jsonl"):
+            lines = {f"{name}:{number}": line for number, line in enumerate(content.splitlines(), start=1)}
+        for place, line in lines.items():
+            try:
+                part.records.append(Record.from_json(line))
+            except SchemaError as error:
+                part.skipped[place] = str(error)
+        return part
+
+    def _run(self) -> tuple[dict[str, Any], dict[str, str]]:
+        try:
+            return parse_object(self._files.read(f"{self._folder}/run.json")), {}
+        except FileNotFoundError:
+            return {}, {}
+        except SchemaError as error:
+            return {}, {"run.json": str(error)}
+        except OSError as error:
+            return self._contents.run, {"run.json": _unreadable(error)}
+
+    def _names(self, prefix: str, skipped: dict[str, str]) -> list[str]:
+        folder = f"{self._folder}/{prefix}".rstrip("/")
+        try:
+            return [prefix + name for name in sorted(self._files.names(folder))]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            skipped[folder] = _unreadable(error)
+            return list(self._parts)
+
+
+def _newest(parts: Iterable[_Part]) -> list[Record]:
     newest: dict[tuple[str, str, int], Record] = {}
-    for record in sorted(found, key=lambda record: record.seq):
+    for record in sorted((record for part in parts for record in part.records), key=lambda record: record.seq):
         newest[record.identity] = record
-    return Contents([newest[identity] for identity in sorted(newest)], _run(files, folder, skipped), skipped)
+    return [newest[identity] for identity in sorted(newest)]
+
+
+def _unreadable(error: OSError) -> str:
+    return f"can't be read ({error.strerror or error})"
 
 
 def read_values(content: bytes) -> NDArray[np.float32]:
@@ -80,45 +178,8 @@ def read_values(content: bytes) -> NDArray[np.float32]:
     """
     try:
         values = np.load(BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, OSError, SyntaxError) as error:
+    except Exception as error:  # noqa: BLE001 (damaged headers make NumPy raise TokenError, TypeError, BadZipFile, ...)
         raise SchemaError(f"not a whole .npy file ({error})") from None
     if not isinstance(values, np.ndarray) or values.dtype != np.float32:
         raise SchemaError("not a float32 .npy file")
     return values
-
-
-def _take(content: bytes | None, name: str, found: list[Record], skipped: dict[str, str]) -> None:
-    if content is None:
-        return
-    try:
-        found.append(Record.from_json(content))
-    except SchemaError as error:
-        skipped[name] = str(error)
-
-
-def _run(files: Files, folder: str, skipped: dict[str, str]) -> dict[str, Any]:
-    content = _content(files, folder, "run.json", skipped)
-    if content is None:
-        return {}
-    try:
-        return parse_object(content)
-    except SchemaError as error:
-        skipped["run.json"] = str(error)
-        return {}
-
-
-def _names(files: Files, folder: str) -> list[str]:
-    try:
-        return files.names(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _content(files: Files, folder: str, name: str, skipped: dict[str, str]) -> bytes | None:
-    try:
-        return files.read(f"{folder}/{name}")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        skipped[name] = f"can't be read ({error.strerror or error})"
-        return None

@@ -15,7 +15,6 @@ import json
 import math
 import re
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import PurePosixPath
 from typing import Any, Literal
 
 __all__ = ["PLUGIN_NAME", "SCHEMA_VERSION", "Item", "Record", "SchemaError", "parse_object", "portable", "store_folder"]
@@ -104,7 +103,10 @@ class Record:
             raise SchemaError(f"schema {content['schema']}; this version of lightning_viz reads {SCHEMA_VERSION}")
         values = _checked(cls, content, _RECORD_TYPES)
         values["items"] = tuple(_item(item) for item in values["items"])
-        values["epoch"], values["wall_time"] = float(values["epoch"]), float(values["wall_time"])
+        for name in ("epoch", "wall_time"):
+            values[name] = _float(values[name])
+            if not math.isfinite(values[name]):
+                raise SchemaError(f'field "{name}" is not finite')
         values["scalars"] = {name: _number(name, value) for name, value in values["scalars"].items()}
         return cls(**values)
 
@@ -177,9 +179,9 @@ def _item(content: Any) -> Item:
     values = _checked(Item, content, _ITEM_TYPES)
     if values["kind"] not in ("picture", "values"):
         raise SchemaError(f'an item of kind "{values["kind"]}"')
-    if not _FILE.fullmatch(values["file"]) or ".." in PurePosixPath(values["file"]).parts:
+    if not _FILE.fullmatch(values["file"]):
         raise SchemaError(f"an item's file is {values['file']!r}, not a .png or .npy in blobs/")
-    if not all(isinstance(size, int) and size > 0 for size in values["shape"]):
+    if not all(isinstance(size, int) and size >= 0 for size in values["shape"]):
         raise SchemaError(f"an item's shape is {values['shape']!r}")
     values["shape"] = tuple(values["shape"])
     return Item(**values)
@@ -189,8 +191,15 @@ def _number(name: str, value: Any) -> float:
     if isinstance(value, str) and value in _NON_FINITE:
         return _NON_FINITE[value]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        return _float(value)
     raise SchemaError(f'scalar "{name}" is {value!r}, not a number')
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise SchemaError("a whole number too large for a float") from None
 
 
 def portable(value: Any) -> Any:

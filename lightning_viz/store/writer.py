@@ -67,7 +67,7 @@ class Store:
         for path in sorted((self.folder / "records").glob("*.json")):
             try:
                 lines.append(Record.from_json(path.read_bytes()).to_json() + "\n")
-            except SchemaError:
+            except (SchemaError, OSError):
                 continue
             gathered.append(path)
         if not lines:

@@ -1,0 +1,251 @@
+"""Small networks, real Trainers of both packages, and what must be the same before and after."""
+
+import hashlib
+import importlib
+import random
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, Dataset
+
+import lightning_viz
+from lightning_viz import Drawing, Probe, VizCallback
+from lightning_viz.callbacks.lightning import moment_of
+from lightning_viz.store import Contents, read_store
+
+PACKAGES = ("pytorch_lightning", "lightning.pytorch")
+BATCHES = 6
+
+
+def all_callbacks() -> list[type[VizCallback]]:
+    """Every public callback: a new one is tested the day it is added."""
+    public = [getattr(lightning_viz, name) for name in lightning_viz.__all__]
+    found = [thing for thing in public if isinstance(thing, type) and issubclass(thing, VizCallback)]
+    return [callback for callback in found if callback is not VizCallback]
+
+
+class NoisyImages(Dataset[tuple[Tensor, int]]):
+    """Rectangular images, augmented with the three random streams that a leak would move."""
+
+    def __init__(self, channels: int = 3) -> None:
+        self.images = torch.randn(BATCHES * 4, channels, 12, 20, generator=torch.Generator().manual_seed(1))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        noise = float(np.random.rand()) + random.random() + torch.rand(1)
+        return self.images[index] + 0.1 * noise, index % 3
+
+
+class CleanImages(NoisyImages):
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.images[index], index % 3
+
+
+def loaders(workers: int = 0) -> dict[str, DataLoader[Any]]:
+    keep = {"num_workers": workers, "persistent_workers": workers > 0}
+    return {
+        "train_dataloaders": DataLoader(NoisyImages(), batch_size=4, shuffle=True, **keep),
+        "val_dataloaders": DataLoader(NoisyImages(), batch_size=4, **keep),
+    }
+
+
+def network(channels: int = 3) -> nn.Sequential:
+    """A frozen convolution, a BatchNorm that its owner holds in eval mode, one that learns, dropout."""
+    net = nn.Sequential(
+        nn.Conv2d(channels, 8, 5, stride=2, padding=2),
+        nn.BatchNorm2d(8),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(8, 6, 3),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Conv2d(6, 4, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 3),
+    )
+    net[3].requires_grad_(False)
+    return net
+
+
+@cache
+def module_class(package: str) -> type:
+    lightning = importlib.import_module(package)
+
+    class Net(lightning.LightningModule):
+        def __init__(self, learning_rate: float = 0.05) -> None:
+            super().__init__()
+            self.save_hyperparameters()
+            self.net = network()
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.net(images)
+
+        def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+            self.net[4].eval()
+
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            images, labels = batch
+            loss = cross_entropy(self(images), labels)
+            self.log("loss", loss)
+            return loss
+
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            images, labels = batch
+            self.log("val_loss", cross_entropy(self(images), labels))
+
+        def configure_optimizers(self) -> Any:
+            optimizer = torch.optim.AdamW([p for p in self.parameters() if p.requires_grad], self.hparams.learning_rate)
+            return [optimizer], [torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10)]
+
+    return Net
+
+
+@cache
+def manual_class(package: str) -> type:
+    class TwoOptimizers(module_class(package)):
+        def __init__(self) -> None:
+            super().__init__()
+            self.automatic_optimization = False
+
+        def training_step(self, batch: Any, batch_idx: int) -> None:
+            images, labels = batch
+            for optimizer in self.optimizers():
+                loss = cross_entropy(self(images), labels)
+                optimizer.zero_grad()
+                self.manual_backward(loss)
+                optimizer.step()
+            self.log("loss", loss)
+
+        def configure_optimizers(self) -> Any:
+            return [torch.optim.SGD(self.net[0].parameters(), 0.1), torch.optim.Adam(self.net[10].parameters(), 0.1)]
+
+    return TwoOptimizers
+
+
+def make_trainer(package: str, folder: Path, callbacks: Any = None, **options: Any) -> Any:
+    lightning = importlib.import_module(package)
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    defaults = {"max_epochs": 2, "log_every_n_steps": 1, "accelerator": "cpu", "default_root_dir": str(folder)}
+    return lightning.Trainer(callbacks=callbacks, **{**quiet, **defaults, **options})
+
+
+def fit(
+    package: str,
+    folder: Path,
+    callbacks: Any = None,
+    make_module: Callable[[str], type] = module_class,
+    workers: int = 0,
+    ckpt_path: str | None = None,
+    **options: Any,
+) -> Any:
+    """Train for two epochs of 6 batches, seeded, and give the Trainer."""
+    seed(0)
+    trainer = make_trainer(package, folder, callbacks, **options)
+    trainer.fit(make_module(package)(), **loaders(workers), ckpt_path=ckpt_path)
+    return trainer
+
+
+def seed(number: int) -> None:
+    random.seed(number)
+    np.random.seed(number)
+    torch.manual_seed(number)
+
+
+def contents(trainer: Any) -> Contents:
+    """What the store of a run holds."""
+    return read_store(str(Path(trainer.log_dir or trainer.default_root_dir) / "plugins/lightning_viz"))
+
+
+def pictures(trainer: Any) -> dict[tuple[str, str, int], bytes]:
+    """Identity of a record to the bytes of its first picture."""
+    folder = Path(trainer.log_dir) / "plugins/lightning_viz"
+    return {record.identity: (folder / record.items[0].file).read_bytes() for record in contents(trainer).records}
+
+
+def fingerprint(trainer: Any) -> dict[str, str]:
+    """What training left behind, bit for bit."""
+    module = trainer.lightning_module
+    parts: dict[str, Any] = {
+        "weights": dict(module.named_parameters()),
+        "buffers": dict(module.named_buffers()),
+        "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
+        "schedulers": [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs],
+        "metrics": dict(trainer.callback_metrics),
+        "modes": [part.training for part in module.modules()],
+        "requires_grad": [parameter.requires_grad for parameter in module.parameters()],
+        "torch stream": torch.get_rng_state(),
+        "numpy stream": np.random.get_state(),
+        "python stream": random.getstate(),
+    }
+    return {name: hashlib.sha256(b"".join(_bytes(part))).hexdigest()[:12] for name, part in parts.items()}
+
+
+def snapshot(model: nn.Module) -> dict[str, Any]:
+    """What a borrowed model must have again: comparable with ``==``."""
+    hooks = [len(value) for module in model.modules() for key, value in vars(module).items() if key.endswith("_hooks")]
+    return {
+        "modes": [module.training for module in model.modules()],
+        "requires_grad": [parameter.requires_grad for parameter in model.parameters()],
+        "grads": [id(parameter.grad) if parameter.grad is not None else None for parameter in model.parameters()],
+        "grad values": _digest([parameter.grad for parameter in model.parameters()]),
+        "weights": _digest(list(model.parameters())),
+        "buffers": _digest(list(model.buffers())),
+        "buffer objects": [id(buffer) for buffer in model.buffers()],
+        "hooks": hooks,
+        "parameter hooks": [len(parameter._backward_hooks or ()) for parameter in model.parameters()],
+        "streams": _digest([torch.get_rng_state(), np.random.get_state(), random.getstate()]),
+        "cudnn": [getattr(torch.backends.cudnn, flag) for flag in ("enabled", "benchmark", "deterministic")],
+        "deterministic": [
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+        ],
+        "grad mode": [torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")],
+    }
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(b"".join(_bytes(value))).hexdigest()
+
+
+def _bytes(value: Any) -> Iterator[bytes]:
+    if isinstance(value, Tensor):
+        yield value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    elif isinstance(value, np.ndarray):
+        yield value.tobytes()
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield str(key).encode()
+            yield from _bytes(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _bytes(part)
+    else:
+        yield repr(value).encode()
+
+
+class Draws(VizCallback):
+    """Does something to the model when it draws, for the tests that try to do harm."""
+
+    def __init__(self, action: Callable[[nn.Module], object], **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.action = action
+
+    def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
+        self.action(model)
+        yield Drawing("net.0", scalars={"drawn": 1.0})
+
+
+class DrawsAlways(Draws):
+    """Draws after every batch, so also in the middle of an accumulation window."""
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self._draw(trainer, pl_module, moment_of(trainer, epoch_ended=False))

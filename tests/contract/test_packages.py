@@ -1,0 +1,156 @@
+"""G8, G9, G18: accepted everywhere, carries no state, costs nothing to import."""
+
+import importlib
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from contract.harness import all_callbacks, contents, fit, loaders, make_trainer, module_class
+
+from lightning_viz import Probe, VizCallback
+
+
+def test_there_are_callbacks_to_test() -> None:
+    assert "FilterImages" in [callback.__name__ for callback in all_callbacks()]
+
+
+def test_it_is_accepted_bare(package: str, callback: type[VizCallback], tmp_path: Path) -> None:
+    trainer = fit(package, tmp_path, callback(on_error="raise"), max_epochs=1)
+    assert [record.batches for record in contents(trainer).records] == [0, 6]
+
+
+@pytest.mark.parametrize("logger_package", ["pytorch_lightning", "lightning.pytorch"])
+def test_it_knows_the_loggers_of_both_packages(
+    package: str, logger_package: str, callback: type[VizCallback], tmp_path: Path
+) -> None:
+    logger = importlib.import_module(f"{logger_package}.loggers").TensorBoardLogger(tmp_path, name="run", version="")
+    fit(package, tmp_path, callback(on_error="raise"), logger=logger, max_epochs=1)
+    assert (tmp_path / "run/plugins/lightning_viz/index-1.jsonl").exists()
+
+
+def test_lightning_cli_takes_all_of_them_and_gives_their_arguments_back(package: str, tmp_path: Path) -> None:
+    cli_class = importlib.import_module(f"{package}.cli").LightningCLI
+    probe = {"mean": [0.5], "std": [0.25], "class_names": ["a"]}
+    given = {
+        "layers": ["net.0"],
+        "every_n_epochs": 2,
+        "on_error": "raise",
+        "probe": {"class_path": "lightning_viz.Probe", "init_args": probe},
+    }
+    callbacks = [{"class_path": f"lightning_viz.{one.__name__}", "init_args": given} for one in all_callbacks()]
+    config = tmp_path / "config.yaml"
+    config.write_text(json.dumps({"trainer": {"callbacks": callbacks, "accelerator": "cpu", "logger": False}}))
+    cli = cli_class(
+        module_class(package),
+        args=[f"--config={config}"],
+        run=False,
+        save_config_callback=None,
+        seed_everything_default=0,
+    )
+    made = [callback for callback in cli.trainer.callbacks if isinstance(callback, VizCallback)]
+    assert [type(callback) for callback in made] == all_callbacks()
+    assert all(callback.layers == ["net.0"] and callback.probe.mean == [0.5] for callback in made)
+    dumped = json.loads(cli.parser.dump(cli.config, format="json"))["trainer"]["callbacks"]
+    for one in dumped:
+        assert one["init_args"]["every_n_epochs"] == 2
+        assert one["init_args"]["probe"]["init_args"]["class_names"] == ["a"]
+    assert cli.parser.parse_string(cli.parser.dump(cli.config)).trainer.callbacks is not None
+
+
+def test_lightning_cli_names_a_misspelt_argument(
+    package: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli_class = importlib.import_module(f"{package}.cli").LightningCLI
+    arguments = ["--trainer.callbacks+=lightning_viz.FilterImages", "--trainer.callbacks.every_epoch=2"]
+    with pytest.raises(SystemExit):
+        cli_class(module_class(package), args=arguments, run=False, save_config_callback=None)
+    assert "every_epoch" in capsys.readouterr().err
+
+
+def test_it_can_be_pickled(callback: type[VizCallback]) -> None:
+    one = callback(layers="net.0", every_n_epochs=2, probe=Probe(torch.zeros(1, 3, 4, 5), class_names=["a"]))
+    again = pickle.loads(pickle.dumps(one))
+    assert (again.layers, again.schedule, again.on_error) == (one.layers, one.schedule, one.on_error)
+    assert torch.equal(again.probe.images, one.probe.images)
+
+
+def test_a_checkpoint_holds_nothing_of_it(package: str, callback: type[VizCallback], tmp_path: Path) -> None:
+    sizes = {}
+    for name, watching in (("without", []), ("with", [callback(on_error="raise"), callback(layers="net.3")])):
+        trainer = fit(package, tmp_path / name, watching, max_epochs=1)
+        trainer.save_checkpoint(tmp_path / f"{name}.ckpt")
+        sizes[name] = (tmp_path / f"{name}.ckpt").stat().st_size
+    checkpoint = torch.load(tmp_path / "with.ckpt", weights_only=False)
+    assert not checkpoint["callbacks"]
+    assert abs(sizes["with"] - sizes["without"]) < 1024
+
+
+def test_two_of_a_class_coexist(callback: type[VizCallback], tmp_path: Path) -> None:
+    both = [callback(layers="net.0", on_error="raise"), callback(layers="net.3", every_n_epochs=2, on_error="raise")]
+    records = contents(fit("pytorch_lightning", tmp_path, both)).records
+    drawn = {(record.layer, record.batches) for record in records}
+    assert drawn == {("net.0", 0), ("net.0", 6), ("net.0", 12), ("net.3", 0), ("net.3", 12)}
+
+
+def test_one_object_serves_two_trainers(callback: type[VizCallback], tmp_path: Path) -> None:
+    one = callback(on_error="raise")
+    for name in ("first", "second"):
+        assert len(contents(fit("pytorch_lightning", tmp_path / name, one)).records) == 3
+
+
+def test_fitting_again_goes_on_in_the_same_store(callback: type[VizCallback], tmp_path: Path) -> None:
+    trainer = make_trainer("pytorch_lightning", tmp_path, callback(on_error="raise"), max_epochs=1)
+    model = module_class("pytorch_lightning")()
+    trainer.fit(model, **loaders())
+    trainer.fit_loop.max_epochs = 2
+    trainer.fit(model, **loaders())
+    assert [record.batches for record in contents(trainer).records] == [0, 6, 12]
+
+
+def _in_a_fresh_interpreter(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    return done.stdout + done.stderr
+
+
+def test_importing_the_package_loads_neither_torch_nor_lightning() -> None:
+    code = "import sys, lightning_viz; dir(lightning_viz); print(sorted({name.split('.')[0] for name in sys.modules}))"
+    loaded = _in_a_fresh_interpreter(code)
+    for package in ("torch", "lightning", "pytorch_lightning", "numpy", "PIL", "tensorboard"):
+        assert f"'{package}'" not in loaded
+
+
+@pytest.mark.parametrize(
+    ("room", "forbidden"),
+    [
+        ("store", ("torch", "pytorch_lightning", "lightning", "PIL", "tensorboard")),
+        ("render", ("torch", "pytorch_lightning", "lightning", "tensorboard")),
+        ("functional", ("pytorch_lightning", "lightning", "PIL", "tensorboard", "lightning_viz.render")),
+        ("layers", ("pytorch_lightning", "lightning", "PIL", "lightning_viz.callbacks")),
+        ("isolation", ("pytorch_lightning", "lightning", "PIL", "lightning_viz.layers")),
+        ("probe", ("pytorch_lightning", "lightning", "PIL", "lightning_viz.callbacks")),
+        ("loggers", ("pytorch_lightning", "lightning", "PIL", "lightning_viz.callbacks")),
+    ],
+)
+def test_a_room_imports_only_what_it_may(room: str, forbidden: tuple[str, ...]) -> None:
+    loaded = _in_a_fresh_interpreter(f"import sys, lightning_viz.{room}; print(sorted(sys.modules))")
+    assert f"'lightning_viz.{room}'" in loaded
+    assert [name for name in forbidden if f"'{name}'" in loaded] == []
+
+
+def test_without_lightning_the_functions_work_and_the_callbacks_say_what_to_install() -> None:
+    hide = """
+import importlib.util, sys
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name in ("lightning", "pytorch_lightning") else find(name, *rest)
+import torch, lightning_viz
+print(lightning_viz.functional.conv_filters(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 5)), "0").shape)
+lightning_viz.FilterImages
+"""
+    said = _in_a_fresh_interpreter(hide)
+    assert "torch.Size([4, 3, 5, 5])" in said
+    assert "ImportError" in said
+    assert "pip install pytorch-lightning" in said
