@@ -75,7 +75,7 @@ def _random_streams(model: nn.Module) -> Iterator[None]:
         (np.random.get_state(), np.random.set_state),
         (torch.get_rng_state(), torch.set_rng_state),
     ]
-    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         # All of them: torch.manual_seed on the CPU reaches every GPU.
         streams += [(generator.get_state(), generator.set_state) for generator in torch.cuda.default_generators]
     if any(parameter.device.type == "mps" for parameter in model.parameters()):
@@ -189,7 +189,8 @@ def _gradients_possible(model: nn.Module) -> Iterator[None]:
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.enable_grad())
         for device in {tensor.device.type for tensor in _tensors(model)} - {"meta"}:
-            stack.enter_context(torch.autocast(device, enabled=False))
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
         yield
 
 

@@ -3,9 +3,9 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from importlib.metadata import version
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -132,11 +132,14 @@ def _mirror(logger: Any, tag: str, drawing: Drawing, scalars: dict[str, float], 
 
 
 def _describe_run(model: nn.Module) -> dict[str, Any]:
-    packages = ("lightning-viz", "torch", "torchvision", "pytorch-lightning", "lightning", "tensorboard", "numpy")
+    versions = {}
+    for package in ("lightning-viz", "torch", "torchvision", "pytorch-lightning", "lightning", "tensorboard", "numpy"):
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
     return {
         "schema": SCHEMA_VERSION,
         "model": type(model).__name__,
         "layers": describe_layers(model),
         "hyper_parameters": dict(getattr(model, "hparams", {})),
-        "versions": {name: version(name) for name in packages if find_spec(name.replace("-", "_"))},
+        "versions": versions,
     }

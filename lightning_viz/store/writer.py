@@ -79,7 +79,7 @@ class Store:
     def write_run(self, info: Mapping[str, Any]) -> None:
         """Write ``run.json`` once; a resumed run keeps its first."""
         if not (self.folder / "run.json").exists():
-            self._write_whole("run.json", json.dumps(portable(info), indent=1, default=str).encode())
+            self._write_whole("run.json", json.dumps(portable(info), indent=1, default=_short).encode())
 
     def write_probe(self, arrays: Mapping[str, NDArray[Any]], *, captured: bool) -> str:
         """Keep the images that pictures are made from, once per content.
@@ -125,3 +125,8 @@ class Store:
     def _indexes(self) -> dict[int, Path]:
         paths = self.folder.glob("index-*.jsonl")
         return {int(match[1]): path for path in paths if (match := re.fullmatch(r"index-(\d+)\.jsonl", path.name))}
+
+
+def _short(value: object) -> str:
+    """What JSON can't say (a hyper-parameter can be anything), as a text of bearable length."""
+    return str(value)[:200]

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from lightning_viz import VizCallback
 
 
 def _ema(package: str) -> list[Any]:
-    callbacks = pytest.importorskip(f"{package}.callbacks")
+    callbacks = import_module(f"{package}.callbacks")
     return [callbacks.EMAWeightAveraging(decay=0.9)]
 
 
