@@ -37,7 +37,7 @@ def find_layers(
         >>> list(find_layers(model, "*", nn.Conv2d))
         ['0', '2']
     """
-    modules = {name: module for name, module in model.named_modules(remove_duplicate=False) if name}
+    modules = _named(model)
     choices = {name: module for name, module in modules.items() if isinstance(module, kinds)}
     wanted: set[str] = set()
     for pattern in [layers] if isinstance(layers, str) else layers:
@@ -46,6 +46,16 @@ def find_layers(
             raise ValueError(f"{who}: {_why_none(model, modules, choices, pattern, kinds)}")
         wanted.update(matches)
     return {name: module for name, module in choices.items() if name in wanted}
+
+
+def _named(model: nn.Module) -> dict[str, nn.Module]:
+    """Name each module as its owner does: the wrapper that ``torch.compile`` puts around one has no name."""
+    modules = {}
+    for path, module in model.named_modules(remove_duplicate=False):
+        name = ".".join(part for part in path.split(".") if part != "_orig_mod")
+        if name:
+            modules[name] = module
+    return modules
 
 
 def find_layer(model: nn.Module, layer: str, kinds: Kinds[M], who: str = "find_layer") -> M:
@@ -103,7 +113,7 @@ def capture(model: nn.Module, layers: str | Sequence[str]) -> Iterator[dict[str,
     """Keep the outputs of layers while the model runs.
 
     The layer's own output is kept and a copy is passed on, so that a following in-place operation (``ReLU(inplace)``)
-    can't reach it, and gradients flow through what was kept. No hook stays behind.
+    can't reach it, and gradients flow through what was kept. No hook stays behind. Two copies at most of each output.
 
     Args:
         model: Left as found. Run it inside the ``with`` block.
@@ -136,14 +146,21 @@ def capture(model: nn.Module, layers: str | Sequence[str]) -> Iterator[dict[str,
             handle.remove()
 
 
-def _keep(name: str, kept: list[Tensor], module: nn.Module, inputs: Any, output: Any) -> Tensor:
+def _keep(name: str, kept: list[Tensor], module: nn.Module, inputs: tuple[Any, ...], output: Tensor | Any) -> Tensor:
     if not isinstance(output, Tensor):
         raise TypeError(
             f'capture: layer "{name}" ({type(module).__name__}) returns a {type(output).__name__}, not a tensor. '
             "Choose a layer inside it."
         )
+    if any(isinstance(given, Tensor) and _share_memory(given, output) for given in inputs):
+        output = output.clone()  # Identity, Flatten: another branch may work on the same numbers in place
     kept.append(output)
-    return output.clone()
+    passed_on: Tensor = output.clone()
+    return passed_on
+
+
+def _share_memory(one: Tensor, other: Tensor) -> bool:
+    return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
 
 
 class LayerInfo(TypedDict):
@@ -165,7 +182,7 @@ def describe_layers(model: nn.Module) -> list[LayerInfo]:
         [4, 4]
     """
     infos = []
-    for name, module in model.named_modules():
+    for name, module in _named(model).items():
         if isinstance(module, nn.modules.conv._ConvNd):
             sizes = module.in_channels, module.out_channels, list(module.kernel_size), list(module.stride)
         elif isinstance(module, nn.Linear):

@@ -1,7 +1,7 @@
 """The fixed images that pictures are made from."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ Batch = Any
 BatchFn = Callable[[Batch], tuple[Tensor, Tensor | None]]
 
 CAPTURED = 8
+SHOWN = 8
 IMAGE_KEYS = ("image", "images", "img", "x", "input", "inputs", "pixel_values")
 LABEL_KEYS = ("label", "labels", "target", "targets", "y", "class")
 
@@ -65,6 +66,8 @@ class Probe:
             raise ValueError("Probe: give images or dataset, not both.")
         if (mean is None) != (std is None):
             raise ValueError("Probe: mean and std belong together; got only one of them.")
+        if indices is not None and len(indices) == 0:
+            raise ValueError("Probe(indices=[]): name at least one image, or leave it out.")
         self.dataset = dataset
         self.indices = indices
         self.mean = mean
@@ -110,21 +113,24 @@ class Probe:
             model: Lends its isolation, so that augmentations move no random stream.
 
         Raises:
-            ValueError: Item 0 differs when it is read twice: it has random state of its own.
+            ValueError: Not map-style, empty, or items that differ when they are read twice.
         """
         if self.dataset is None:
             return self
-        size = len(self.dataset)  # type: ignore[arg-type]
+        size = len(self.dataset) if isinstance(self.dataset, Sized) else 0
+        if size == 0:
+            raise ValueError(f"Probe(dataset=...): a {type(self.dataset).__name__} without a length, or an empty one.")
         chosen = self.indices if self.indices is not None else _spread(size)
         if any(not 0 <= index < size for index in chosen):
             raise ValueError(f"Probe(indices={list(chosen)}): the dataset has items 0 to {size - 1}.")
         with isolated(model), torch.no_grad():
-            if not _same(self.dataset[0], self.dataset[0]):
+            items, again = ([self.dataset[index] for index in chosen] for _ in range(2))
+            if not _same(items, again):
                 raise ValueError(
-                    "Probe(dataset=...): item 0 differs when it is read twice, so pictures would change for no reason. "
-                    "Give the dataset without augmentation, or images=."
+                    "Probe(dataset=...): items differ when they are read twice, so pictures would change for no "
+                    "reason. Give the dataset without augmentation, or images=."
                 )
-            batch = torch.utils.data.default_collate([self.dataset[index] for index in chosen])
+            batch = torch.utils.data.default_collate(items)
         return self._with(*unpack_batch(batch, self.batch_fn))
 
     def capture(self, batch: Batch) -> "Probe":
@@ -164,20 +170,25 @@ class Probe:
         """Turn the images back into pictures.
 
         Returns:
-            ``(N, C, H, W)`` float32 in 0..1 on the CPU, and how they got there, for the caption.
+            ``(N, C, H, W)`` float32 in 0..1 on the CPU (what is not finite stays so), and how they got there, for the
+            caption.
+
+        Raises:
+            ValueError: Another number of means or stds than channels.
         """
         images = self.images.detach().float().cpu()
         if self.mean is not None and self.std is not None:
-            mean, std = (
-                torch.as_tensor(value, dtype=torch.float32).reshape(1, -1, 1, 1) for value in (self.mean, self.std)
-            )
-            return (images * std + mean).clamp(0, 1), "un-normalised with mean and std"
-        low, high = images.min(), images.max()
+            mean, std = (torch.as_tensor(value, dtype=torch.float32).reshape(-1) for value in (self.mean, self.std))
+            if not {len(mean), len(std)} <= {1, images.shape[1]}:
+                raise ValueError(f"Probe: {len(mean)} means and {len(std)} stds for {images.shape[1]} channels.")
+            shaped = (1, -1, 1, 1)
+            return (images * std.reshape(shaped) + mean.reshape(shaped)).clamp(0, 1), "un-normalised with mean and std"
+        finite = images[images.isfinite()]
+        low, high = (finite.min(), finite.max()) if len(finite) else (torch.zeros(()), torch.ones(()))
         if low >= 0 and high <= 1:
-            return images, "as the network gets them"
-        return (images - low) / (high - low).clamp_min(
-            1e-12
-        ), f"scaled from {low:.3g}..{high:.3g}: the probe has no mean and std"
+            return images.clone(), "as the network gets them"
+        scaled = (images - low) / (high - low).clamp_min(1e-12)
+        return scaled, f"scaled from {low:.3g}..{high:.3g}: the probe has no mean and std"
 
     def scores(self, returned: Any) -> Tensor:
         """Find the class scores in what the model returned.
@@ -230,7 +241,12 @@ def unpack_batch(batch: Batch, batch_fn: BatchFn | None = None) -> tuple[Tensor,
     images: Tensor | None
     labels: Tensor | None
     if batch_fn is not None:
-        images, labels = batch_fn(batch)
+        found = batch_fn(batch)
+        if not (isinstance(found, tuple) and len(found) == 2 and _is_images(found[0])):
+            raise ValueError(
+                f"batch_fn must return (images (N, C, H, W) of a float type, labels or None); got {_described(found)}."
+            )
+        images, labels = found[0], None if found[1] is None else torch.as_tensor(found[1])
     elif isinstance(batch, Mapping):
         images = next((batch[key] for key in IMAGE_KEYS if key in batch and _is_images(batch[key])), None)
         labels = next((batch[key] for key in LABEL_KEYS if key in batch and _is_labels(batch[key])), None)
@@ -238,7 +254,7 @@ def unpack_batch(batch: Batch, batch_fn: BatchFn | None = None) -> tuple[Tensor,
         parts = batch if isinstance(batch, (tuple, list)) else [batch]
         images = next((part for part in parts if _is_images(part)), None)
         labels = next((part for part in parts if _is_labels(part)), None)
-    if images is None or not _is_images(images) or len(images) == 0:
+    if images is None or len(images) == 0:
         raise ValueError(
             f"no images (N, C, H, W) of a float type in {_described(batch)}. "
             "Say where they are: Probe(batch_fn=...) with a function from a batch to (images, labels or None)."
@@ -262,7 +278,8 @@ def _described(batch: Batch) -> str:
     if isinstance(batch, Mapping):
         return "a dict with " + ", ".join(f"{key!r}: {_described(part)}" for key, part in batch.items())
     if isinstance(batch, (tuple, list)):
-        return f"a {type(batch).__name__} of " + (", ".join(_described(part) for part in batch) or "nothing")
+        parts = [_described(part) for part in batch[:SHOWN]] + ["..."] * (len(batch) > SHOWN)
+        return f"a {type(batch).__name__} of " + (", ".join(parts) or "nothing")
     return f"a {type(batch).__name__}"
 
 

@@ -174,7 +174,7 @@ def test_a_dataset_with_augmentation_is_refused_and_moves_no_random_stream(augme
     before = streams()
     image = torch.rand(3, 12, 20, generator=torch.Generator().manual_seed(2))
     with pytest.raises(
-        ValueError, match=r"item 0 differs when it is read twice, .* Give the dataset without augmentation"
+        ValueError, match=r"items differ when they are read twice, .* Give the dataset without augmentation"
     ):
         Probe(dataset=Items(lambda index: (augment(image), index))).read_dataset(NET)
     assert streams() == before

@@ -72,6 +72,8 @@ class VizCallback(ABC, Callback):
         self.on_error: OnError = on_error
         if on_error not in ("warn", "raise"):
             raise ValueError(f'{type(self).__name__}(on_error={on_error!r}): must be "warn" or "raise".')
+        if layers is not None and len(layers) == 0:
+            raise ValueError(f"{type(self).__name__}(layers={layers!r}): name at least one layer, or leave it out.")
         self._step_before = 0
         self._drawn_at = -1
 

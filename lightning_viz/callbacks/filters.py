@@ -11,6 +11,7 @@ from lightning_viz.functional.filters import CONVOLUTIONS, conv_filters
 from lightning_viz.probe import Probe
 from lightning_viz.render import filter_grid
 from lightning_viz.render.grids import Scale
+from lightning_viz.render.scaling import finite_range
 
 __all__ = ["FilterImages"]
 
@@ -67,6 +68,7 @@ class FilterImages(VizCallback):
         for layer, conv in self.find_layers(model, CONVOLUTIONS).items():
             filters = conv_filters(model, layer).cpu().numpy()
             grid = filter_grid(filters, self.scale)
+            low, high = finite_range(filters, axes=(0, 1, 2, 3))
             yield Drawing(
                 layer,
                 values={"weight": filters},
@@ -77,7 +79,7 @@ class FilterImages(VizCallback):
                     "stride": list(conv.stride),
                     "columns": grid.columns,
                     "scale": self.scale,
-                    "vmin": float(filters.min()),
-                    "vmax": float(filters.max()),
+                    "vmin": low.item(),
+                    "vmax": high.item(),
                 },
             )

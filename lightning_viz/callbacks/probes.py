@@ -43,8 +43,11 @@ class Probes:
     def capture(self, given: Probe | None, batch: Any) -> None:
         """Take the images from a batch, unless the probe has some, or they were saved by the run that goes on."""
         config, probe = self._entry(given)
-        if not probe.ready and config.dataset is None:
-            self.settle(given, self._saved_before(config) or config.capture(batch))
+        if probe.ready or config.dataset is not None:
+            return
+        first_time = probe is config
+        saved = self._saved_before(config) if first_time else None
+        self.settle(given, saved or config.capture(batch))
 
     def saved(self, probe: Probe) -> str | None:
         """Save the probe if pictures were made from it, and give its hash."""

@@ -1,6 +1,6 @@
 """When a callback draws."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 __all__ = ["Schedule"]
@@ -36,10 +36,12 @@ class Schedule:
             raise ValueError(f"{self.who}: {' and '.join(given)} exclude each other; give one.")
         for name in ("every_n_epochs", "every_n_train_steps"):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
+            if value is not None and not _is_whole(value, 1):
                 raise ValueError(f"{self.who}({name}={value!r}): must be a whole number of 1 or more.")
-        if self.epochs is not None and not all(isinstance(epoch, int) and epoch >= 0 for epoch in self.epochs):
-            raise ValueError(f"{self.who}(epochs={self.epochs!r}): must be whole numbers of 0 or more.")
+        if self.epochs is not None and not (
+            isinstance(self.epochs, Iterable) and all(_is_whole(epoch, 0) for epoch in self.epochs)
+        ):
+            raise ValueError(f"{self.who}(epochs={self.epochs!r}): must be a list of whole numbers of 0 or more.")
 
     def at_epoch_end(self, finished: int) -> bool:
         """Whether to draw after this number of finished epochs."""
@@ -51,3 +53,7 @@ class Schedule:
         """Whether to draw after a batch that moved ``global_step`` from one number to another."""
         every = self.every_n_train_steps
         return every is not None and after // every > before // every
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

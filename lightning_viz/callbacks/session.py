@@ -138,6 +138,7 @@ def _describe_run(model: nn.Module) -> dict[str, Any]:
             versions[package] = version(package)
     return {
         "schema": SCHEMA_VERSION,
+        "created": time.time(),
         "model": type(model).__name__,
         "layers": describe_layers(model),
         "hyper_parameters": dict(getattr(model, "hparams", {})),

@@ -13,7 +13,7 @@ __all__ = ["FilterGrid", "Scale", "filter_grid", "grid_columns", "lay_out"]
 
 Scale = Literal["filter", "shared"]
 
-MOST_UNITS = MOST_CHANNELS = 64
+MOST = 64
 
 
 class FilterGrid(NamedTuple):
@@ -58,26 +58,21 @@ def filter_grid(filters: ArrayLike, scale: Scale = "filter") -> FilterGrid:
     if scale not in ("filter", "shared"):
         raise ValueError(f'filter_grid: scale must be "filter" or "shared"; got {scale!r}.')
     units, channels, height, width = filters.shape
-    layout = {1: "in grey", 3: "in colour"}.get(channels)
     low, high = finite_range(filters, axes=(1, 2, 3) if scale == "filter" else (0, 1, 2, 3))
-    if layout is None:
-        shown = filters[:MOST_UNITS, :MOST_CHANNELS]
-        low, high = low[:MOST_UNITS], high[:MOST_UNITS]
-        columns = shown.shape[1]
-        layout = f"rows: filters{_part(len(shown), units)}, columns: input channels{_part(columns, channels)}"
-        tiles = to_bytes(shown, low, high).reshape(-1, height, width, 1)
-        marked = shown.reshape(-1, 1, height, width)
-    else:
-        columns = grid_columns(units)
-        tiles = to_bytes(filters, low, high).transpose(0, 2, 3, 1)
-        marked = filters
-    pixels = np.broadcast_to(tiles, (*tiles.shape[:3], 3))
-    bad = int(filters.size - np.isfinite(filters).sum())
-    if bad:
-        pixels = pixels.copy()
-        for channel in np.moveaxis(marked, 1, 0):
-            mark_non_finite(pixels, channel)
     scale_text = "each on its own scale" if scale == "filter" else f"one scale, {low.min():.3g} to {high.max():.3g}"
+    bad = filters.size - np.isfinite(filters).sum()
+    steps = to_bytes(filters, low, high)
+    if channels in (1, 3):
+        columns, layout = grid_columns(units), "in colour" if channels == 3 else "in grey"
+    else:
+        rows, columns = min(units, MOST), min(channels, MOST)
+        layout = f"rows: filters{_part(rows, units)}, columns: input channels{_part(columns, channels)}"
+        filters = filters[:MOST, :MOST].reshape(-1, 1, height, width)
+        steps = steps[:MOST, :MOST].reshape(-1, 1, height, width)
+    pixels = np.repeat(steps.transpose(0, 2, 3, 1), 3 // steps.shape[1], axis=3)
+    if bad:
+        for channel in np.moveaxis(filters, 1, 0):
+            mark_non_finite(pixels, channel)
     caption = f"{units} filters of {channels}x{height}x{width} {layout}, {scale_text}"
     return FilterGrid(lay_out(pixels, columns), caption + (f", {bad} values not finite" if bad else ""), columns)
 

@@ -18,8 +18,9 @@ def heat_map(
     Args:
         values: ``(h, w)`` floats: a map. ``(K,)``: one value per unit, laid out like the tiles of ``filter_grid``,
             one pixel apart. Array or tensor, left untouched.
-        vmin: Value of the first colour; the smallest finite value when omitted.
-        vmax: Value of the last colour; the largest finite value when omitted.
+        vmin: Value of the first colour; when omitted the smallest finite value, with ``"diverging"`` as far from zero
+            as the last.
+        vmax: Value of the last colour; likewise.
         colours: ``"heat"``, ``"grey"`` or ``"diverging"``.
 
     Returns:
@@ -38,6 +39,9 @@ def heat_map(
     if vmin is not None and vmax is not None and vmin > vmax:
         raise ValueError(f"heat_map: vmin must not be above vmax; got {vmin} and {vmax}.")
     low, high = finite_range(floats, axes=tuple(range(floats.ndim)))
+    if colours == "diverging":
+        high = np.maximum(-low, high)
+        low = -high
     first = np.minimum(low, np.inf if vmax is None else vmax) if vmin is None else vmin
     last = np.maximum(high, -np.inf if vmin is None else vmin) if vmax is None else vmax
     steps = to_bytes(floats, first, last)

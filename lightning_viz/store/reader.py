@@ -34,7 +34,7 @@ def _local_read(path: str) -> bytes:
     return Path(path).read_bytes()
 
 
-def local_stamp(path: str) -> Hashable:
+def _local_stamp(path: str) -> Hashable:
     """Tell a local file from an older one of the same name; None if there is none."""
     try:
         status = Path(path).stat()
@@ -43,7 +43,7 @@ def local_stamp(path: str) -> Hashable:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-LOCAL = Files(_local_names, _local_read, local_stamp)
+LOCAL = Files(_local_names, _local_read, _local_stamp)
 
 
 class Contents(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from contract.harness import CleanImages, contents, fit
+from contract.harness import CleanImages, contents, fit, module_class
 from torch import nn
 
 from lightning_viz import Drawing, Probe, VizCallback
@@ -106,10 +106,25 @@ def test_a_method_that_needs_no_images_names_no_probe(tmp_path: Path) -> None:
 
 
 def test_a_batch_without_images_is_a_clear_error_only_for_those_who_need_them(tmp_path: Path) -> None:
-    watching = ProbeMeans(probe=Probe(batch_fn=lambda batch: (batch[1].float(), None)))
+    watching = ProbeMeans(probe=Probe(batch_fn=lambda batch: batch[1]))
     records = contents(fit("pytorch_lightning", tmp_path, watching)).records
     assert all("the first batch could not be used" in record.error for record in records)
-    assert all("Probe(batch_fn=...)" in record.error for record in records)
+    assert all("batch_fn must return (images" in record.error for record in records)
+
+
+def test_layers_of_a_compiled_part_keep_their_names(tmp_path: Path) -> None:
+    from lightning_viz import FilterImages
+
+    class Compiled(module_class("pytorch_lightning")):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = torch.compile(self.net, backend="eager")
+
+        def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+            pass
+
+    trainer = fit("pytorch_lightning", tmp_path, FilterImages("net.0", on_error="raise"), lambda _: Compiled)
+    assert {record.layer for record in contents(trainer).records} == {"net.0"}
 
 
 def test_scalars_reach_the_loggers_and_the_record(tmp_path: Path) -> None:

@@ -15,7 +15,15 @@ def greys(values, **arguments) -> list[int]:
 
 @pytest.mark.parametrize("colours", ["grey", "heat", "diverging"])
 def test_a_ramp_shows_the_palette(colours):
-    assert np.array_equal(heat_map(RAMP[None], colours=colours)[0], palette(colours))
+    picture = heat_map(RAMP[None], vmin=RAMP.min(), vmax=RAMP.max(), colours=colours)
+    assert np.array_equal(picture[0], palette(colours))
+
+
+def test_zero_is_in_the_middle_of_the_diverging_palette():
+    picture = heat_map([[-1, 0, 3]], colours="diverging")
+    assert picture[0, 1].tolist() == palette("diverging")[128].tolist()
+    assert picture[0, 2].tolist() == palette("diverging")[255].tolist()
+    assert picture[0, 0].tolist() == palette("diverging")[85].tolist()
 
 
 def test_a_map_has_one_pixel_per_value_in_place():
