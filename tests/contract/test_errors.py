@@ -140,6 +140,18 @@ def test_an_unknown_layer_fails_before_the_first_batch_and_names_the_choices(
     assert not _our_files(tmp_path)
 
 
+def test_a_layer_of_the_wrong_kind_fails_before_the_first_batch_or_is_drawn(
+    callback: type[VizCallback], tmp_path: Path
+) -> None:
+    try:
+        trainer = fit("pytorch_lightning", tmp_path, callback(layers="net.9"))
+    except ValueError as error:
+        assert '"net.9" is a Flatten' in str(error)
+        assert not _our_files(tmp_path)
+    else:
+        assert [record.error for record in contents(trainer).records] == [None] * 3
+
+
 def test_a_model_without_convolutions_fails_before_the_first_batch(tmp_path: Path) -> None:
     class NoConvolutions(module_class("pytorch_lightning")):
         def __init__(self) -> None:

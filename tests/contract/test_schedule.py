@@ -61,9 +61,7 @@ def test_a_draw_in_the_middle_of_an_epoch_carries_its_fraction(callback: type[Vi
 
 
 def test_early_stopping_gets_the_last_state(package: str, callback: type[VizCallback], tmp_path: Path) -> None:
-    stopping = import_module(f"{package}.callbacks").EarlyStopping(
-        "val_loss", mode="max", patience=1, min_delta=9
-    )
+    stopping = import_module(f"{package}.callbacks").EarlyStopping("val_loss", mode="max", patience=1, min_delta=9)
     trainer = fit(package, tmp_path, [callback(every_n_epochs=5, on_error="raise"), stopping], max_epochs=20)
     assert trainer.current_epoch < 5
     assert [record.batches for record in contents(trainer).records] == [0, 6 * trainer.current_epoch]
