@@ -47,7 +47,7 @@ for hook_name in [name for name in vars(FilterImages.__mro__[1]) if name.startsw
 def main() -> None:
     """Train, and print the share."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--fits", type=int, default=3)
     arguments = parser.parse_args()
     train, val, classes = load_data(None)

@@ -58,29 +58,36 @@ def mark_run(loggers: Iterable[Logger], folder: Path, plugin_name: str) -> None:
     marker = Summary(value=[Summary.Value(tag=plugin_name, metadata=metadata, tensor=empty)])
     own = next((logger for logger in loggers if is_a(logger, "TensorBoardLogger")), None)
     if own is not None:
-        own.experiment._get_file_writer().add_summary(marker, 0)
+        _add_summary(own, marker, 0)
     elif not any(folder.glob(f"*.{plugin_name}")):
         writer = EventFileWriter(str(folder), filename_suffix=f".{plugin_name}")
         writer.add_event(Event(summary=marker, step=0))
         writer.close()
 
 
-def log_picture(logger: Logger, tag: str, picture: NDArray[np.uint8], step: int, caption: str) -> None:
+def log_picture(logger: Logger, tag: str, picture: NDArray[np.uint8], png: bytes, step: int, caption: str) -> None:
     """Hand one picture to one logger; a logger that takes no pictures is passed over.
 
     Args:
         logger: One of the Trainer's.
         tag: The same in every run and at every step.
         picture: ``(H, W, 3)`` uint8.
+        png: The same, encoded: what TensorBoard keeps, so that it need not encode it again.
         step: The x at which Lightning logs scalars.
         caption: Shown by W&B; TensorBoard and MLflow have no place for it.
     """
     if is_a(logger, "TensorBoardLogger"):
-        logger.experiment.add_image(tag, picture, step, dataformats="HWC")
+        height, width, _ = picture.shape
+        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
+        _add_summary(logger, Summary(value=[Summary.Value(tag=tag, image=image)]), step)
     elif is_a(logger, "WandbLogger"):
         logger.log_image(tag, [picture], step=step, caption=[caption])
     elif is_a(logger, "MLFlowLogger"):
         logger.experiment.log_image(logger.run_id, picture, key=tag, step=step)
+
+
+def _add_summary(logger: Logger, summary: Summary, step: int) -> None:
+    logger.experiment._get_file_writer().add_summary(summary, step)
 
 
 def log_scalars(logger: Logger, scalars: Mapping[str, float], step: int) -> None:

@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 
 from lightning_viz.loggers import log_picture, log_scalars, mark_run, run_folder
+from lightning_viz.render import encode_png
 
 PACKAGES = ("pytorch_lightning.loggers", "lightning.pytorch.loggers")
 TAG = "lightning_viz/filters/features.0"
@@ -46,8 +47,8 @@ def mirrored(tmp_path_factory):
             ),
         )
         for logger in vars(all_loggers).values():
-            log_picture(logger, TAG, PICTURE, STEP, "the caption")
-            log_picture(logger, f"{TAG}/dark", DARK, STEP + 1, "in the dark")
+            log_picture(logger, TAG, PICTURE, encode_png(PICTURE), STEP, "the caption")
+            log_picture(logger, f"{TAG}/dark", DARK, encode_png(DARK), STEP + 1, "in the dark")
             log_scalars(logger, {f"{TAG}/max": 2.5}, STEP)
             logger.save()
         all_loggers.wandb.experiment.finish()
@@ -88,7 +89,7 @@ def wandb_history(folder: Path) -> list[dict[str, object]]:
 def test_tensorboard_has_the_pixels_and_the_step(loggers, tmp_path):
     board = loggers.TensorBoardLogger(tmp_path)
     for step in (0, STEP):
-        log_picture(board, TAG, PICTURE + np.uint8(step), step, "")
+        log_picture(board, TAG, PICTURE + np.uint8(step), encode_png(PICTURE + np.uint8(step)), step, "")
     log_scalars(board, {f"{TAG}/max": 2.5, f"{TAG}/nan": math.nan}, STEP)
     board.save()
     events = read_board(board.log_dir)
@@ -160,7 +161,7 @@ def test_no_scalars_make_no_row(loggers, tmp_path):
 
 def test_a_subclass_of_a_logger_is_one(loggers, tmp_path):
     board = type("MyLogger", (loggers.TensorBoardLogger,), {})(tmp_path)
-    log_picture(board, TAG, PICTURE, STEP, "")
+    log_picture(board, TAG, PICTURE, encode_png(PICTURE), STEP, "")
     board.save()
     assert read_board(board.log_dir).Tags()["images"] == [TAG]
     assert run_folder([board], "root") == Path(board.log_dir)
@@ -171,7 +172,7 @@ def test_the_run_is_where_tensorboard_logs_wherever_its_logger_stands(loggers, t
     others = [loggers.CSVLogger(tmp_path / "csv"), loggers.WandbLogger(save_dir=tmp_path, offline=True)]
     for place in range(3):
         assert run_folder([*others[:place], board, *others[place:]], str(tmp_path)) == tmp_path / "board/name/v3/sub"
-    log_picture(board, TAG, PICTURE, STEP, "")
+    log_picture(board, TAG, PICTURE, encode_png(PICTURE), STEP, "")
     assert list(run_folder([board], "root").glob("events.out.tfevents.*"))
 
 

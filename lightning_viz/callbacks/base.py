@@ -74,6 +74,7 @@ class VizCallback(ABC, Callback):
             raise ValueError(f'{type(self).__name__}(on_error={on_error!r}): must be "warn" or "raise".')
         if layers is not None and len(layers) == 0:
             raise ValueError(f"{type(self).__name__}(layers={layers!r}): name at least one layer, or leave it out.")
+        self._begun = False
         self._step_before = 0
         self._drawn_at = -1
 
@@ -113,7 +114,7 @@ class VizCallback(ABC, Callback):
         """Check, open the store, and find the probe."""
         self.check(pl_module)
         probe = self.probe.read_dataset(pl_module) if self.probe is not None else None
-        self._drawn_at = -1
+        self._begun, self._drawn_at = False, -1
         if trainer.is_global_zero:
             session = open_session(trainer, pl_module, self.on_error)
             if probe is not None:
@@ -122,13 +123,17 @@ class VizCallback(ABC, Callback):
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: nn.Module, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Capture the probe, in the sanity check already."""
-        if trainer.is_global_zero and trainer.state.fn == "fit":
+        """Capture the probe, in the sanity check."""
+        if not self._begun and trainer.is_global_zero and trainer.state.fn == "fit":
             session_of(trainer).probes.capture(self.probe, batch)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: nn.Module, batch: Any, batch_idx: int) -> None:
         """Capture the probe if there was no validation, and draw the untrained network."""
-        self._step_before = trainer.global_step
+        if self.schedule.every_n_train_steps is not None:
+            self._step_before = trainer.global_step
+        if self._begun:
+            return
+        self._begun = True
         if trainer.is_global_zero:
             session_of(trainer).probes.capture(self.probe, batch)
             moment = moment_of(trainer, epoch_ended=False)
@@ -139,7 +144,8 @@ class VizCallback(ABC, Callback):
         self, trainer: Trainer, pl_module: nn.Module, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Draw by steps."""
-        if trainer.is_global_zero and self.schedule.at_step(self._step_before, trainer.global_step):
+        by_steps = self.schedule.every_n_train_steps is not None
+        if by_steps and trainer.is_global_zero and self.schedule.at_step(self._step_before, trainer.global_step):
             self._draw(trainer, pl_module, moment_of(trainer, epoch_ended=False))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: nn.Module) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from io import BytesIO
 from typing import Any
 
@@ -44,9 +45,13 @@ class Drawing:
         if self.captions and len(self.captions) != len(self.pictures):
             raise ValueError(f"Drawing: {len(self.captions)} captions for {len(self.pictures)} pictures.")
 
-    def captioned(self) -> Iterator[tuple[NDArray[np.uint8], str]]:
-        """Pair each picture with its caption, empty where there is none."""
-        yield from zip(self.pictures, self.captions or [""] * len(self.pictures), strict=True)
+    @cached_property
+    def encoded(self) -> list[tuple[NDArray[np.uint8], bytes, str]]:
+        """Each picture, its PNG, and its caption (empty where there is none)."""
+        captions = self.captions or [""] * len(self.pictures)
+        return [
+            (picture, encode_png(picture), caption) for picture, caption in zip(self.pictures, captions, strict=True)
+        ]
 
     def plain_scalars(self) -> dict[str, float]:
         """Give the scalars as Python floats."""
@@ -56,9 +61,8 @@ class Drawing:
 
     def blobs(self) -> Iterator[tuple[Item, bytes]]:
         """Encode pictures and values as files for the store."""
-        for number, (picture, caption) in enumerate(self.captioned()):
-            content = encode_png(picture)
-            yield Item("picture", f"picture {number}", "", picture.shape, "uint8", caption), content
+        for number, (picture, png, caption) in enumerate(self.encoded):
+            yield Item("picture", f"picture {number}", "", picture.shape, "uint8", caption), png
         for name, values in self.values.items():
             array = _as_float32(values)
             file = BytesIO()

@@ -126,8 +126,8 @@ class Session:
 
 
 def _mirror(logger: Any, tag: str, drawing: Drawing, scalars: dict[str, float], step: int) -> None:
-    for number, (picture, caption) in enumerate(drawing.captioned()):
-        log_picture(logger, tag if len(drawing.pictures) == 1 else f"{tag}/{number}", picture, step, caption)
+    for number, (picture, png, caption) in enumerate(drawing.encoded):
+        log_picture(logger, tag if len(drawing.pictures) == 1 else f"{tag}/{number}", picture, png, step, caption)
     log_scalars(logger, {f"{tag}/{name}": value for name, value in scalars.items()}, step)
 
 

@@ -54,7 +54,7 @@ def test_scalars_become_python_floats():
 
 
 def test_pictures_without_captions_have_empty_ones():
-    assert [caption for _, caption in Drawing("conv1", pictures=PICTURES).captioned()] == ["", ""]
+    assert [caption for _, _, caption in Drawing("conv1", pictures=PICTURES).encoded] == ["", ""]
 
 
 def test_an_empty_drawing_has_no_files():

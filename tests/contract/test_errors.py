@@ -1,7 +1,7 @@
 """G10, G11: odd Trainers, wrong arguments, failures in the middle."""
 
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from io import BytesIO
@@ -293,7 +293,7 @@ def test_training_with_a_failing_logger_goes_on(tmp_path: Path, caplog: pytest.L
         @property
         def experiment(self) -> Any:
             writer = super().experiment
-            writer.add_image = _raise_disconnected
+            writer._get_file_writer = _writer_that_fails_on_images(writer._get_file_writer())
             return writer
 
     watching = FilterImages()
@@ -302,5 +302,14 @@ def test_training_with_a_failing_logger_goes_on(tmp_path: Path, caplog: pytest.L
     assert caplog.text.count("could not hand pictures to the TensorBoardLogger: ConnectionError") == 1
 
 
-def _raise_disconnected(*_: Any, **__: Any) -> None:
-    raise ConnectionError("gone")
+def _writer_that_fails_on_images(writer: Any) -> Callable[[], Any]:
+    class Fails:
+        def add_summary(self, summary: Any, *step: Any) -> None:
+            if summary.value[0].HasField("image"):
+                raise ConnectionError("gone")
+            writer.add_summary(summary, *step)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(writer, name)
+
+    return Fails

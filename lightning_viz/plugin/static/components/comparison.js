@@ -1,0 +1,133 @@
+/** Columns are runs, rows are layers; each cell is what the view makes of a record, or says why there is none. */
+
+import { around, nearest } from "../epochs.js";
+import { goTo } from "../moves.js";
+import { history, layersOf, lookUp } from "../records.js";
+import { shownRecords, shownRuns } from "../shown.js";
+import { html, useLayoutEffect, useRef, useState } from "../vendor/htm-preact-3.1.1.js";
+import { epochText } from "../words.js";
+import { enlargement } from "./picture.js";
+import { RunHead } from "./runs.js";
+
+/** @typedef {import("../types.js").State} State */
+/** @typedef {import("../types.js").Act} Act */
+/** @typedef {import("../types.js").View} View */
+/** @typedef {import("../types.js").Rec} Rec */
+
+const NARROWEST = 190;
+const PADDING = 12;
+/** What is above and below a picture: name of the layer, caption. */
+const AROUND = 76;
+
+/** @param {{state: State, act: Act, view: View, epoch: number, blobs: import("../blobs.js").Blobs}} props */
+export function Comparison({ state, act, view, epoch, blobs }) {
+  const stage = useRef(/** @type {any} */ (null));
+  const [size, setSize] = useState({ width: 0, height: 0 });
+  useLayoutEffect(() => {
+    const measure = () => {
+      if (!stage.current.clientHeight) return; // another tab is open
+      const heads = stage.current.querySelector(".heads").offsetHeight;
+      setSize({ width: stage.current.clientWidth, height: stage.current.clientHeight - heads });
+    };
+    const observer = new ResizeObserver(measure);
+    observer.observe(stage.current);
+    measure();
+    return () => observer.disconnect();
+  }, []);
+
+  const runs = shownRuns(state);
+  const lists = shownRecords(state);
+  const layers = layersOf(lists, view.method);
+  const failedOnly = lists.some((records) => history(records, view.method, "").length > 0);
+  const rows = layers.length || !failedOnly ? layers : [""];
+  const gap = runs.length > 3 ? 12 : 24;
+  const width = Math.max(NARROWEST, Math.floor((size.width - 2 * PADDING - gap * (runs.length - 1)) / runs.length));
+  // A second row should peep out below the first.
+  const height = Math.max(120, (size.height - AROUND) * (rows.length > 1 ? 0.75 : 1));
+
+  return html`<div class="stage" ref=${stage}>
+    <div class="comparison" style=${`--column:${width}px;--columns:${runs.length};--gap:${gap}px;--padding:${PADDING}px`}>
+      <div class="heads">${runs.map((run) => html`<${RunHead} key=${run.run} state=${state} run=${run} />`)}</div>
+      ${otherProbes(lists, view.method) && html`<p class="notice">
+        These runs were not drawn from the same probe images, so compare their pictures with care.
+      </p>`}
+      ${size.width > 0 && rows.map((layer) => {
+        const related = relatedRecords(lists, view.method, layer);
+        return html`<section class="row" key=${layer} aria-label=${`layer ${layer}`}>
+          <h3>${layer || "no layer"}</h3>
+          <div class="cells">
+            ${runs.map((run, place) => html`<div class="cell" key=${run.run} data-run=${run.run}>
+              <${Cell} records=${lists[place]} loaded=${run.run in state.records} layer=${layer} related=${related}
+                room=${{ width, height }} ...${{ state, act, view, epoch, blobs }} />
+            </div>`)}
+          </div>
+        </section>`;
+      })}
+    </div>
+  </div>`;
+}
+
+/**
+ * @param {{records: Rec[], loaded: boolean, layer: string, related: Rec[], room: {width: number, height: number},
+ *   state: State, act: Act, view: View, epoch: number, blobs: import("../blobs.js").Blobs}} props
+ */
+function Cell({ records, loaded, layer, related, room, state, act, view, epoch, blobs }) {
+  const { record, error } = lookUp(records, view.method, layer, epoch);
+  if (record) return html`<${view.Cell} ...${{ record, related, room, state, act, blobs }} />`;
+  const epochs = history(records, view.method, layer).filter((one) => !one.error).map((one) => one.epoch);
+  const like = history(records, view.method, layer).find((one) => one.epoch === nearest(epochs, epoch));
+  // A failure without a layer concerns every layer that the run has; or all of them when it has none.
+  if (error && (epochs.length || !layersOf([records], view.method).length)) {
+    return html`<div class="gap" style=${roomOf(like, room)}>
+      <p class="failed"><b>Drawing failed at epoch ${epochText(epoch)}.</b><br />${error}</p>
+    </div>`;
+  }
+  if (!loaded) return html`<div class="gap waiting"><p>…</p></div>`;
+  if (!epochs.length) return html`<p class="dim">This run has no ${layer}.</p>`;
+  return html`<div class="gap" style=${roomOf(like, room)}>
+    <p>No picture at epoch ${epochText(epoch)}.</p>
+    <p>Nearest:
+      ${around(epochs, epoch).map((other) => html`<button key=${other} class="link" onClick=${() => act(goTo, other)}>epoch ${epochText(other)}</button>`)}
+    </p>
+  </div>`;
+}
+
+/**
+ * A missing picture keeps the place of its neighbours in time, so that nothing jumps.
+ * @param {Rec | undefined} like
+ * @param {{width: number, height: number}} room
+ */
+function roomOf(like, room) {
+  const [height = 96, width = 160] = like?.items.find((item) => item.kind === "picture")?.shape ?? [];
+  const scale = enlargement({ width, height }, room, 1);
+  return `min-height:${Math.min(room.height, scale * height)}px;width:${Math.min(room.width, scale * width)}px`;
+}
+
+/** @type {WeakMap<Rec[], Map<string, {lists: Rec[][], related: Rec[]}>>} */
+const remembered = new WeakMap();
+
+/**
+ * The records of a layer in all shown runs; the same array as long as nothing came.
+ * @param {Rec[][]} lists
+ * @param {string} method
+ * @param {string} layer
+ */
+function relatedRecords(lists, method, layer) {
+  const known = remembered.get(lists[0]) ?? new Map();
+  remembered.set(lists[0], known);
+  const key = JSON.stringify([method, layer]);
+  const before = known.get(key);
+  if (before && before.lists.length === lists.length && lists.every((list, place) => list === before.lists[place])) return before.related;
+  const related = lists.flatMap((records) => history(records, method, layer));
+  known.set(key, { lists, related });
+  return related;
+}
+
+/**
+ * @param {Rec[][]} lists
+ * @param {string} method
+ */
+function otherProbes(lists, method) {
+  const probes = lists.flatMap((records) => records.filter((one) => one.method === method && one.probe).map((one) => one.probe));
+  return new Set(probes).size > 1;
+}

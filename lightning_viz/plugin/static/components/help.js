@@ -1,0 +1,23 @@
+/** The help: keys, and how to read the pictures. */
+
+import { KEYS } from "../keys.js";
+import { html, useLayoutEffect, useRef } from "../vendor/htm-preact-3.1.1.js";
+
+/** @param {{onClose: () => void}} props */
+export function Help({ onClose }) {
+  const dialog = useRef(/** @type {any} */ (null));
+  useLayoutEffect(() => dialog.current.showModal(), []);
+  return html`<dialog ref=${dialog} class="help" aria-labelledby="help" onClose=${onClose}
+    onClick=${(/** @type {any} */ event) => event.target === dialog.current && dialog.current.close()}>
+    <div>
+      <h2 id="help">Help</h2>
+      <dl>${KEYS.filter((key) => key.keys).map((key) => html`<div key=${key.keys}><dt><kbd>${key.keys}</kbd></dt><dd>${key.does}</dd></div>`)}</dl>
+      <p>Columns are runs, rows are layers. Pictures are drawn from the weights themselves, one square per weight.
+        Point at a filter to read its values; click it to keep it marked while the epoch moves. Click the curve to go there.</p>
+      <p>Scale “per filter” shows shapes: each filter goes from its own minimum (black) to its own maximum (white). Scale
+        “shared by runs and epochs” shows strengths: one scale per layer, that of the shown runs over all their epochs.</p>
+      <p class="colours"><i style="background:#ff00ff"></i> not a number <i style="background:#ffe600"></i> +∞ <i style="background:#00e6ff"></i> −∞</p>
+      <button class="link" onClick=${() => dialog.current.close()}>Close</button>
+    </div>
+  </dialog>`;
+}

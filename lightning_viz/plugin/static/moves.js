@@ -1,0 +1,30 @@
+/** Changes of the state that depend on what is shown. */
+
+import { nearest } from "./epochs.js";
+import { shownEpochs, shownRuns } from "./shown.js";
+import { choose } from "./state.js";
+
+/** @typedef {import("./types.js").State} State */
+
+/**
+ * Who goes to the end stays at the end, also when a newer epoch comes.
+ * @param {State} state
+ * @param {number} epoch
+ * @returns {State}
+ */
+export function goTo(state, epoch) {
+  const epochs = shownEpochs(state);
+  const place = nearest(epochs, epoch);
+  if (Number.isNaN(place)) return state;
+  return { ...state, epoch: place === epochs.at(-1) ? null : place };
+}
+
+/**
+ * @param {State} state
+ * @param {string} run
+ * @returns {State}
+ */
+export function toggleRun(state, run) {
+  const shown = shownRuns(state).map((one) => one.run);
+  return choose(state, shown.includes(run) ? shown.filter((name) => name !== run) : [...shown, run]);
+}
