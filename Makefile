@@ -1,5 +1,5 @@
 # make demo         train two small networks with the callbacks on, then open TensorBoard (SERVE=0: only train)
-# make test         lint, types, all tests
+# make test         lint, types, all tests (those of the tab need node and Chromium, else they are skipped)
 # make bench        the figures of the README
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,14 +13,15 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.demo
 	$(BIN)/python examples/kernel_and_stride.py --logdir $(RUNS)
 	@echo
-	@echo "Look at IMAGES: the filters of every epoch of both runs; at SCALARS: the loss on the same x axis;"
-	@echo "at HPARAMS: kernel and stride beside the score. Which filters are noise, which look alike?"
+	@echo "Look at the tab LIGHTNING VIZ: the filters of both runs side by side, a slider for the epoch, the loss under it."
+	@echo "Which filters are still noise, which look alike? HPARAMS has kernel and stride beside the score."
 ifeq ($(SERVE),1)
-	$(BIN)/tensorboard --logdir $(RUNS) --host 127.0.0.1 --port $(PORT) --samples_per_plugin images=1000
+	@echo "Open http://127.0.0.1:$(PORT)/#lightning_viz"
+	$(BIN)/tensorboard --logdir $(RUNS) --host 127.0.0.1 --port $(PORT)
 endif
 
-test: lint
-	$(BIN)/pytest -n 2
+test: lint $(if $(shell command -v npm),node_modules/.done)
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -30,6 +31,12 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/filter_grid.py
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/entry_point.py
+	$(BIN)/python benchmarks/tab.py
+
+node_modules/.done: package-lock.json
+	npm ci --no-audit --no-fund
+	touch $@
 
 $(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -7,7 +7,7 @@ in the right quarter.
 
     python examples/kernel_and_stride.py                    # 15 photographs from scikit-image and scikit-learn
     python examples/kernel_and_stride.py --data my_images   # a folder with one subfolder per class
-    tensorboard --logdir runs/kernel_and_stride --samples_per_plugin images=1000
+    tensorboard --logdir runs/kernel_and_stride
 """
 
 import argparse

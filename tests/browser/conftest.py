@@ -12,13 +12,6 @@ from lightning_viz.render import filter_grid, heat_map  # noqa: E402
 HOSTILE = "<img src=x onerror=document.title=1>"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # One process: the servers are shared, and there are few cores.
-    for item in items:
-        if Path(item.path).parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.xdist_group("browser"))
-
-
 @pytest.fixture(scope="session")
 def chromium() -> Iterator["sync_api.Browser"]:
     if not Path(CHROMIUM).exists():

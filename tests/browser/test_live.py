@@ -1,6 +1,7 @@
 """The page while training goes on, and when TensorBoard is gone."""
 
 from pathlib import Path
+from shutil import rmtree
 
 from browser.harness import Tab, serve, train, weights_at
 
@@ -31,6 +32,20 @@ def test_grows_from_nothing_without_a_reload(tab: Tab, tmp_path: Path) -> None:
         assert tab.epoch() == "epoch 2"
         assert tab.columns() == ["first", "second"]
         tab.page.goto("about:blank")  # before TensorBoard ends
+
+
+def test_a_run_that_is_written_anew_is_shown_anew(tab: Tab, tmp_path: Path) -> None:
+    logdir = tmp_path / "logs"
+    train(logdir, "run", range(3))
+    with serve(logdir) as address:
+        tab.open(address).ready()
+        assert tab.epoch() == "epoch 2"
+        rmtree(logdir / "run" / "plugins")
+        train(logdir, "run", range(0, 41, 10), seed=1)  # as many files, and more
+        tab.frame.wait_for_function("document.querySelector('#epoch').max === '40'")
+        tab.press("Home", "ArrowRight")
+        assert tab.epoch() == "epoch 10"
+        tab.page.goto("about:blank")
 
 
 def test_no_answer(tab: Tab, plain: str) -> None:

@@ -18,7 +18,7 @@ const A_WHILE = 300_000;
  * @param {{get: () => import("./types.js").State, act: import("./types.js").Act}} store
  */
 export function startLive({ get, act }) {
-  /** @type {Map<string, number>} The last `seq` that we have of a run. */
+  /** @type {Map<string, {last: number, started: number | null}>} What we have of a run: until which `seq`, since when. */
   const seen = new Map();
   /** @type {Set<string>} */
   const running = new Set();
@@ -92,11 +92,12 @@ export function startLive({ get, act }) {
       if (again || !get().kept[name]) await loadKept(name);
       return;
     }
-    const last = seen.get(name) ?? -1;
-    if (run.last_seq === last) return;
-    const anew = last < 0 || run.last_seq < last;
+    const { last, started } = seen.get(name) ?? { last: -1, started: null };
+    if (run.last_seq === last && run.started === started) return;
+    // A run that was deleted and written anew begins later, however far it has come.
+    const anew = last < 0 || run.last_seq < last || run.started !== started;
     const records = await fetchRecords(name, anew ? 0 : last);
-    seen.set(name, run.last_seq);
+    seen.set(name, { last: run.last_seq, started: run.started });
     act(recordsCame, name, records, anew);
   }
 

@@ -7,6 +7,7 @@
  * @property {string} model
  * @property {Record<string, unknown>} hyper_parameters
  * @property {number} last_seq
+ * @property {number | null} started  The wall time of its first record.
  * @property {Record<string, string>} skipped  file -> why it was left out
  *
  * @typedef {Object} Item  One file of a record.
