@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
-__all__ = ["isolated"]
+__all__ = ["isolated", "random_streams"]
 
 
 @contextmanager
@@ -23,11 +23,12 @@ def isolated(model: nn.Module) -> Iterator[nn.Module]:
 
     On the way out, also after an exception, these are as before: the train/eval flag of each submodule,
     ``requires_grad``, the same ``.grad`` objects, buffers, hooks (of modules, parameters and global ones), registered
-    parameters and submodules, the random streams of torch (CPU and devices), NumPy and Python, the cuDNN and
-    determinism flags, grad and inference mode.
+    parameters and submodules, other attributes and the class of each module, the random streams of torch (CPU and
+    devices), NumPy and Python, the cuDNN and determinism flags, grad and inference mode.
 
     Weights are lent for reading. They are not copied, so a change in place can't be undone: it is reported by a
-    RuntimeError on the way out. For a changed model use ``torch.func.functional_call`` with cloned weights.
+    RuntimeError on the way out (written through ``.data`` it can't even be seen). For a changed model use
+    ``torch.func.functional_call`` with cloned weights.
 
     Args:
         model: Any module whose whole weights are in this process.
@@ -36,7 +37,8 @@ def isolated(model: nn.Module) -> Iterator[nn.Module]:
         The same model.
 
     Raises:
-        RuntimeError: Weights that are sharded over processes, made in inference mode, or changed inside.
+        RuntimeError: Weights that are sharded over processes, without values yet, made in inference mode, or changed
+            inside.
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Dropout()).train()
@@ -55,7 +57,9 @@ def isolated(model: nn.Module) -> Iterator[nn.Module]:
 
 def _refuse_what_cannot_be_lent(model: nn.Module) -> None:
     for name, parameter in model.named_parameters():
-        if type(parameter).__name__ in ("DTensor", "FlatParameter") or hasattr(parameter, "ds_id"):
+        if nn.parameter.is_lazy(parameter):
+            raise RuntimeError(f'isolated: "{name}" has no values yet. Run the model once before training.')
+        if _is_sharded(parameter):
             raise RuntimeError(
                 f'isolated: the weights of "{name}" are sharded over processes (FSDP, DeepSpeed, tensor parallel), so '
                 "that one process can't run the model alone. Gather them first on all ranks, e.g. with "
@@ -68,8 +72,14 @@ def _refuse_what_cannot_be_lent(model: nn.Module) -> None:
             )
 
 
+def _is_sharded(parameter: Tensor) -> bool:
+    marked = hasattr(parameter, "ds_id") or getattr(parameter, "_fsdp_flattened", False)
+    return marked or type(parameter).__name__ in ("DTensor", "FlatParameter")
+
+
 @contextmanager
-def _random_streams(model: nn.Module) -> Iterator[None]:
+def random_streams() -> Iterator[None]:
+    """Leave the random streams of torch, NumPy and Python where they were, whatever is drawn inside."""
     streams: list[tuple[Any, Callable[[Any], object]]] = [
         (random.getstate(), random.setstate),
         (np.random.get_state(), np.random.set_state),
@@ -78,7 +88,7 @@ def _random_streams(model: nn.Module) -> Iterator[None]:
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         # All of them: torch.manual_seed on the CPU reaches every GPU.
         streams += [(generator.get_state(), generator.set_state) for generator in torch.cuda.default_generators]
-    if any(parameter.device.type == "mps" for parameter in model.parameters()):
+    if torch.backends.mps.is_available():
         streams.append((torch.mps.get_rng_state(), torch.mps.set_rng_state))
     try:
         yield
@@ -105,31 +115,29 @@ def _flags(_: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _registries(model: nn.Module) -> Iterator[None]:
-    """Hooks, and which parameter, buffer and submodule stands under which name."""
-    before = [
-        (owner, name, registry, dict(registry))
-        for owner in [vars(torch_module), *(vars(module) for module in model.modules())]
-        for name, registry in owner.items()
-        if isinstance(registry, dict) and (name in ("_parameters", "_buffers", "_modules") or "_hooks" in name)
-    ]
-    tensor_hooks = [(parameter, hooks, dict(hooks or {})) for parameter, hooks in _tensor_hooks(model)]
+def _structure(model: nn.Module) -> Iterator[None]:
+    """What hangs on each module: hooks, parameters, buffers and submodules by name, its other attributes, its class."""
+    registries = _registries(vars(torch_module))
+    before = [(module, type(module), dict(vars(module))) for module in model.modules()]
+    for _, _, attributes in before:
+        registries += _registries(attributes)
     try:
         yield
     finally:
-        for owner, name, registry, content in before:
-            owner[name] = registry
+        for module, kind, attributes in before:
+            if type(module) is not kind:
+                module.__class__ = kind  # a parametrization makes a class of its own
+            _refill(vars(module), attributes)
+        for registry, content in registries:
             _refill(registry, content)
-        for parameter, hooks, content in tensor_hooks:
-            if parameter._backward_hooks is not hooks:
-                parameter._backward_hooks = hooks
-            if hooks is not None:
-                _refill(hooks, content)
 
 
-def _tensor_hooks(model: nn.Module) -> Iterator[tuple[Tensor, dict[Any, Any] | None]]:
-    for parameter in model.parameters():
-        yield parameter, parameter._backward_hooks
+def _registries(attributes: dict[str, Any]) -> list[tuple[dict[Any, Any], dict[Any, Any]]]:
+    return [
+        (value, dict(value))
+        for name, value in attributes.items()
+        if isinstance(value, dict) and (name in ("_parameters", "_buffers", "_modules") or "_hooks" in name)
+    ]
 
 
 def _refill(registry: dict[Any, Any], content: dict[Any, Any]) -> None:
@@ -139,30 +147,70 @@ def _refill(registry: dict[Any, Any], content: dict[Any, Any]) -> None:
 
 
 @contextmanager
-def _buffers(model: nn.Module) -> Iterator[None]:
-    buffers = [buffer for buffer in model.buffers() if not nn.parameter.is_lazy(buffer)]
-    copies = [buffer.detach().clone() for buffer in buffers]
+def _tensor_hooks(model: nn.Module) -> Iterator[None]:
+    before = [
+        (tensor, name, hooks, dict(hooks or {}))
+        for tensor in _tensors(model)
+        for name in ("_backward_hooks", "_post_accumulate_grad_hooks")
+        for hooks in [getattr(tensor, name)]
+    ]
     try:
         yield
     finally:
-        with torch.no_grad():
-            for buffer, copy in zip(buffers, copies, strict=True):
-                if not torch.equal(buffer, copy):
-                    buffer.resize_(copy.shape).copy_(copy)
+        for tensor, name, hooks, content in before:
+            now = getattr(tensor, name)
+            if now is not None:
+                _refill(now, content)  # also where the dict is new: autograd holds on to it
+            if now is not hooks:
+                setattr(tensor, name, hooks)
+
+
+@contextmanager
+def _buffers(model: nn.Module) -> Iterator[None]:
+    # Others (sparse, meta, lazy) keep their place, but no copy can be compared with them.
+    buffers = [buffer for buffer in model.buffers() if buffer.layout == torch.strided and buffer.device.type != "meta"]
+    before = [(buffer, buffer.data, buffer.detach().clone()) for buffer in buffers if not nn.parameter.is_lazy(buffer)]
+    try:
+        yield
+    finally:
+        with ExitStack() as stack:
+            for buffer, data, copy in before:
+                stack.callback(_restore_buffer, buffer, data, copy)
+
+
+def _restore_buffer(buffer: Tensor, data: Tensor, copy: Tensor) -> None:
+    _restore_storage(buffer, data)
+    # Only what was changed: a copy in place would spoil a graph that is waiting for its backward pass.
+    if not _same_bits(buffer, copy):
+        with torch.inference_mode(buffer.is_inference()), torch.no_grad():
+            buffer.detach().copy_(copy)
+
+
+def _same_bits(one: Tensor, other: Tensor) -> bool:
+    one, other = one.detach(), other.detach()
+    return torch.equal(one, other) or torch.equal(*(t.contiguous().reshape(-1).view(torch.uint8) for t in (one, other)))
+
+
+def _restore_storage(tensor: Tensor, data: Tensor) -> None:
+    """Undo ``tensor.data = ...``, which ``module.half()`` and ``module.to()`` do too."""
+    same = (tensor.data_ptr(), tensor.dtype, tensor.shape) == (data.data_ptr(), data.dtype, data.shape)
+    if not same or tensor.device != data.device:
+        tensor.data = data
 
 
 @contextmanager
 def _parameters(model: nn.Module) -> Iterator[None]:
-    before = [(name, p, p.requires_grad, p.grad, p._version) for name, p in model.named_parameters()]
+    before = [(name, p, p.data, p.requires_grad, p.grad, p._version) for name, p in model.named_parameters()]
     try:
         for _, parameter, *_ in before:
             parameter.grad = None
         yield
     finally:
-        for _, parameter, requires_grad, grad, _ in before:
+        for _, parameter, data, requires_grad, grad, _ in before:
+            _restore_storage(parameter, data)
             parameter.requires_grad_(requires_grad)
             parameter.grad = grad
-        changed = [name for name, parameter, _, _, version in before if parameter._version != version]
+        changed = [name for name, parameter, *_, version in before if parameter._version != version]
         if changed:
             raise RuntimeError(
                 f"isolated: the weights of {', '.join(changed)} were changed in place and can't be restored. "
@@ -210,9 +258,10 @@ def _eager(_: nn.Module) -> Iterator[None]:
 
 
 _BORROWS: tuple[Callable[[nn.Module], AbstractContextManager[Any]], ...] = (
-    _random_streams,
+    lambda _: random_streams(),
     _flags,
-    _registries,
+    _structure,
+    _tensor_hooks,
     _buffers,
     _parameters,
     _modes,

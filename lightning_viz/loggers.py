@@ -4,6 +4,8 @@ Loggers are told apart by class name: the two Lightning packages have two classe
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +35,8 @@ def run_folder(loggers: Iterable[Logger], default_root_dir: str) -> Path:
         default_root_dir: The Trainer's.
 
     Returns:
-        A local folder; it may not exist yet. A logger on a remote file system has none: then a numbered one.
+        A local folder. A logger on a remote file system has none: then a numbered one, which is made here, so that
+        runs that start together get one each.
     """
     loggers = list(loggers)
     for kind in ("TensorBoardLogger", "CSVLogger"):
@@ -43,7 +46,12 @@ def run_folder(loggers: Iterable[Logger], default_root_dir: str) -> Path:
     saved = next((logger.save_dir for logger in loggers if getattr(logger, "save_dir", None)), default_root_dir)
     root = Path(default_root_dir if "://" in str(saved) else saved) / "lightning_viz"
     taken = [int(path.name[8:]) for path in root.glob("version_*") if path.name[8:].isdigit()]
-    return root / f"version_{max(taken, default=-1) + 1}"
+    for version in count(max(taken, default=-1) + 1):
+        folder = root / f"version_{version}"
+        with suppress(FileExistsError):  # a run that started at the same time was quicker
+            folder.mkdir(parents=True)
+            break
+    return folder
 
 
 def mark_run(loggers: Iterable[Logger], folder: Path, plugin_name: str) -> None:
@@ -91,12 +99,12 @@ def _add_summary(logger: Logger, summary: Summary, step: int) -> None:
 
 
 def log_scalars(logger: Logger, scalars: Mapping[str, float], step: int) -> None:
-    """Hand scalars to one logger.
+    """Hand scalars to one logger, if it is one of those that take pictures.
 
     Args:
         logger: One of the Trainer's.
         scalars: Tag to number.
         step: The x at which Lightning logs scalars.
     """
-    if scalars:
+    if scalars and any(is_a(logger, kind) for kind in ("TensorBoardLogger", "WandbLogger", "MLFlowLogger")):
         logger.log_metrics(dict(scalars), step=step)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from lightning_viz.isolation import isolated
+from lightning_viz.isolation import random_streams
 
 __all__ = ["Probe", "unpack_batch"]
 
@@ -27,7 +27,7 @@ class Probe:
 
     Without ``images`` and ``dataset`` it is captured passively: the first 8 images of the first validation batch of
     the sanity check, else of the first training batch, before its step. Whichever it was stays the probe; it is saved
-    in the run's store and found again when training resumes.
+    in the run's store, and found again when training resumes in the same folder or from a checkpoint inside it.
 
     Args:
         images: ``(N, C, H, W)`` float, normalised as in training; or a whole batch as the loader gives it, with labels.
@@ -106,11 +106,8 @@ class Probe:
         """``(N,)`` int64, or None when the images came without."""
         return self._labels
 
-    def read_dataset(self, model: nn.Module) -> "Probe":
-        """Take the images from ``dataset``.
-
-        Args:
-            model: Lends its isolation, so that augmentations move no random stream.
+    def read_dataset(self) -> "Probe":
+        """Take the images from ``dataset``, without moving a random stream.
 
         Raises:
             ValueError: Not map-style, empty, or items that differ when they are read twice.
@@ -123,7 +120,7 @@ class Probe:
         chosen = self.indices if self.indices is not None else _spread(size)
         if any(not 0 <= index < size for index in chosen):
             raise ValueError(f"Probe(indices={list(chosen)}): the dataset has items 0 to {size - 1}.")
-        with isolated(model), torch.no_grad():
+        with random_streams():
             items, again = ([self.dataset[index] for index in chosen] for _ in range(2))
             if not _same(items, again):
                 raise ValueError(

@@ -105,7 +105,11 @@ def _omit(name: str) -> tuple[Callable[..., object], ...]:
 
 @pytest.mark.parametrize(
     "name",
-    [borrow.__name__ for borrow in isolation._BORROWS if borrow.__name__ not in ("_eager", "_gradients_possible")],
+    [
+        borrow.__name__
+        for borrow in isolation._BORROWS
+        if borrow.__name__ not in ("_eager", "_gradients_possible", "_modes")
+    ],
 )
 def test_sabotage_without_any_one_borrow_the_harm_is_seen(
     model: nn.Module, name: str, monkeypatch: pytest.MonkeyPatch
@@ -194,6 +198,92 @@ def test_spectral_norm_keeps_its_power_iteration() -> None:
     assert torch.equal(conv.parametrizations.weight[0]._u, before)
 
 
+def test_weights_that_were_converted_come_back(model: nn.Module) -> None:
+    before = snapshot(model)
+    with isolated(model):
+        model.half()
+        assert model[0].weight.dtype == torch.float16
+    assert snapshot(model) == before
+    model(torch.randn(2, 3, 12, 20)).sum().backward()
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        torch.nn.utils.weight_norm,
+        torch.nn.utils.parametrizations.weight_norm,
+        lambda conv: torch.nn.utils.prune.l1_unstructured(conv, "weight", amount=2),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_layer_that_was_wrapped_is_plain_again(wrap: Callable[[nn.Module], object]) -> None:
+    conv = nn.Conv2d(3, 4, 3)
+    weight, attributes = conv.weight, dict(vars(conv))
+    try:
+        with isolated(conv):
+            wrap(conv)
+            assert conv.weight is not weight
+    except RuntimeError as error:
+        assert "changed in place" in str(error)
+    assert conv.weight is weight
+    assert type(conv) is nn.Conv2d
+    assert vars(conv).keys() == attributes.keys()
+    conv(torch.ones(1, 3, 5, 5)).sum().backward()
+    assert weight.grad is not None
+
+
+def test_state_that_a_forward_keeps_is_restored() -> None:
+    class Counts(nn.Identity):
+        calls = 0
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            return images
+
+    counts = Counts()
+    with isolated(counts):
+        counts(torch.ones(1))
+    assert counts.calls == 0
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 1.0])
+def test_an_unchanged_buffer_does_not_spoil_a_waiting_graph(number: float) -> None:
+    model = nn.BatchNorm2d(2).eval()
+    model.running_mean.fill_(number)
+    images = torch.ones(1, 2, 3, 3, requires_grad=True)
+    loss = (images * model.running_mean[0]).sum() + (images * model.running_mean.sum()).sum()
+    kept = (images * model.running_var[None, :, None, None]).sum()
+    with isolated(model):
+        model(torch.zeros(1, 2, 3, 3))
+    (loss + kept).backward()
+    assert images.grad is not None
+
+
+def test_buffers_that_can_not_be_compared_do_not_matter() -> None:
+    model = nn.BatchNorm2d(2)
+    model.register_buffer("sparse", torch.eye(3).to_sparse())
+    model.register_buffer("meta", torch.empty(3, device="meta"))
+    model.register_buffer("expanded", torch.tensor([float("nan")]).expand(3))
+    mean = model.running_mean.clone()
+    with isolated(model):
+        model.running_mean.add_(1)
+    assert torch.equal(model.running_mean, mean)
+
+
+def test_hooks_after_accumulation_are_removed(model: nn.Module) -> None:
+    fired: list[int] = []
+    with isolated(model):
+        model[0].weight.register_post_accumulate_grad_hook(lambda parameter: fired.append(1))
+    model(torch.randn(2, 3, 12, 20)).sum().backward()
+    assert not fired
+
+
+def test_a_lazy_layer_is_refused() -> None:
+    model = nn.Sequential(nn.LazyConv2d(4, 3))
+    with pytest.raises(RuntimeError, match='"0.weight" has no values yet'), isolated(model):
+        pytest.fail("lent")
+
+
 def test_weights_changed_in_place_are_reported_by_name(model: nn.Module) -> None:
     with pytest.raises(RuntimeError, match=r"0\.weight were changed in place.*functional_call"), isolated(model):
         with torch.no_grad():
@@ -207,8 +297,9 @@ def test_weights_made_in_inference_mode_are_refused() -> None:
         pytest.fail("lent")
 
 
-def test_sharded_weights_are_refused_with_the_way_out() -> None:
+@pytest.mark.parametrize("mark", ["ds_id", "_fsdp_flattened"])
+def test_sharded_weights_are_refused_with_the_way_out(mark: str) -> None:
     model = nn.Conv2d(3, 4, 3)
-    model.weight.ds_id = 0
+    setattr(model.weight, mark, True)
     with pytest.raises(RuntimeError, match="sharded over processes.*summon_full_params"), isolated(model):
         pytest.fail("lent")

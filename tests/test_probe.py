@@ -137,16 +137,16 @@ def test_the_probe_stays_when_the_given_tensors_change():
 def test_a_dataset_gives_the_chosen_items_or_eight_spread_over_it(size, indices, read):
     probe = Probe(dataset=Items(numbered, size), indices=indices)
     assert not probe.ready
-    filled = probe.read_dataset(NET)
+    filled = probe.read_dataset()
     assert filled.images[:, 0, 0, 0].tolist() == read
     assert filled.labels.tolist() == [index % 4 for index in read]
     assert not probe.ready
 
 
 def test_a_dataset_may_give_dicts():
-    probe = Probe(dataset=Items(lambda index: {"image": numbered(index)[0], "label": index}), indices=[7]).read_dataset(
-        NET
-    )
+    probe = Probe(
+        dataset=Items(lambda index: {"image": numbered(index)[0], "label": index}), indices=[7]
+    ).read_dataset()
     assert probe.images.shape == (1, 3, 12, 20)
     assert probe.labels.tolist() == [7]
 
@@ -154,7 +154,7 @@ def test_a_dataset_may_give_dicts():
 @pytest.mark.parametrize("indices", [[20], [0, -1]])
 def test_an_index_outside_the_dataset_is_refused(indices):
     with pytest.raises(ValueError, match=r"Probe\(indices=\[.*\]\): the dataset has items 0 to 19."):
-        Probe(dataset=Items(numbered), indices=indices).read_dataset(NET)
+        Probe(dataset=Items(numbered), indices=indices).read_dataset()
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_a_dataset_with_augmentation_is_refused_and_moves_no_random_stream(augme
     with pytest.raises(
         ValueError, match=r"items differ when they are read twice, .* Give the dataset without augmentation"
     ):
-        Probe(dataset=Items(lambda index: (augment(image), index))).read_dataset(NET)
+        Probe(dataset=Items(lambda index: (augment(image), index))).read_dataset()
     assert streams() == before
 
 
@@ -187,7 +187,7 @@ def test_reading_a_dataset_moves_no_random_stream_and_leaves_the_model():
 
     NET.train()
     before = streams()
-    assert Probe(dataset=Items(noisy)).read_dataset(NET).ready
+    assert Probe(dataset=Items(noisy)).read_dataset().ready
     assert streams() == before
     assert all(module.training for module in NET.modules())
 
@@ -202,7 +202,7 @@ def test_reading_a_dataset_moves_no_random_stream_and_leaves_the_model():
     ],
 )
 def test_a_dataset_of_any_float_type_is_read(convert):
-    probe = Probe(dataset=Items(lambda index: (convert(numbered(index)[0]), index)), indices=[2]).read_dataset(NET)
+    probe = Probe(dataset=Items(lambda index: (convert(numbered(index)[0]), index)), indices=[2]).read_dataset()
     assert torch.equal(
         probe.images[0].float().nan_to_num(), torch.as_tensor(convert(numbered(2)[0])).float().nan_to_num()
     )
@@ -210,7 +210,7 @@ def test_a_dataset_of_any_float_type_is_read(convert):
 
 def test_a_probe_without_dataset_reads_none():
     probe = Probe(IMAGES)
-    assert probe.read_dataset(NET) is probe
+    assert probe.read_dataset() is probe
 
 
 def test_a_batch_is_captured_up_to_eight_images_and_kept_when_the_loader_reuses_it():

@@ -11,7 +11,7 @@ from torch import nn
 from lightning_viz.callbacks.drawing import Drawing
 from lightning_viz.callbacks.lightning import Callback, Moment, moment_of
 from lightning_viz.callbacks.schedule import Schedule
-from lightning_viz.callbacks.session import OnError, Session, close_session, open_session, session_of
+from lightning_viz.callbacks.session import OnError, Session, close_session, session_of
 from lightning_viz.isolation import isolated
 from lightning_viz.layers import Kinds, M, find_layers, first_layer
 from lightning_viz.probe import Probe
@@ -72,8 +72,10 @@ class VizCallback(ABC, Callback):
         self.on_error: OnError = on_error
         if on_error not in ("warn", "raise"):
             raise ValueError(f'{type(self).__name__}(on_error={on_error!r}): must be "warn" or "raise".')
-        if layers is not None and len(layers) == 0:
-            raise ValueError(f"{type(self).__name__}(layers={layers!r}): name at least one layer, or leave it out.")
+        if layers is not None and not (isinstance(layers, str | Sequence) and layers and all(map(_is_text, layers))):
+            raise ValueError(f"{type(self).__name__}(layers={layers!r}): must be a layer's name or a list of names.")
+        if probe is not None and not isinstance(probe, Probe):
+            raise ValueError(f"{type(self).__name__}(probe=...): must be a Probe; got a {type(probe).__name__}.")
         self._begun = False
         self._step_before = 0
         self._drawn_at = -1
@@ -113,10 +115,10 @@ class VizCallback(ABC, Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Check, open the store, and find the probe."""
         self.check(pl_module)
-        probe = self.probe.read_dataset(pl_module) if self.probe is not None else None
+        probe = self.probe.read_dataset() if self.probe is not None else None
         self._begun, self._drawn_at = False, -1
         if trainer.is_global_zero:
-            session = open_session(trainer, pl_module, self.on_error)
+            session = self._session(trainer, pl_module)
             if probe is not None:
                 session.probes.settle(self.probe, probe)
 
@@ -125,7 +127,7 @@ class VizCallback(ABC, Callback):
     ) -> None:
         """Capture the probe, in the sanity check."""
         if not self._begun and trainer.is_global_zero and trainer.state.fn == "fit":
-            session_of(trainer).probes.capture(self.probe, batch)
+            self._session(trainer, pl_module).probes.capture(self.probe, batch)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: nn.Module, batch: Any, batch_idx: int) -> None:
         """Capture the probe if there was no validation, and draw the untrained network."""
@@ -135,10 +137,9 @@ class VizCallback(ABC, Callback):
             return
         self._begun = True
         if trainer.is_global_zero:
-            session_of(trainer).probes.capture(self.probe, batch)
-            moment = moment_of(trainer, epoch_ended=False)
-            if moment.batches == 0:
-                self._draw(trainer, pl_module, moment)
+            self._session(trainer, pl_module).probes.capture(self.probe, batch)
+            if trainer.fit_loop.epoch_loop.batch_progress.total.processed == 0:
+                self._draw(trainer, pl_module, epoch_ended=False)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: nn.Module, outputs: Any, batch: Any, batch_idx: int
@@ -146,19 +147,17 @@ class VizCallback(ABC, Callback):
         """Draw by steps."""
         by_steps = self.schedule.every_n_train_steps is not None
         if by_steps and trainer.is_global_zero and self.schedule.at_step(self._step_before, trainer.global_step):
-            self._draw(trainer, pl_module, moment_of(trainer, epoch_ended=False))
+            self._draw(trainer, pl_module, epoch_ended=False)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Draw by epochs."""
         if trainer.is_global_zero and self.schedule.at_epoch_end(trainer.current_epoch + 1):
-            self._draw(trainer, pl_module, moment_of(trainer, epoch_ended=True))
+            self._draw(trainer, pl_module, epoch_ended=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Draw the last state, if the schedule missed it."""
-        if trainer.is_global_zero:
-            moment = moment_of(trainer, epoch_ended=True)
-            if moment.batches != self._drawn_at:
-                self._draw(trainer, pl_module, moment)
+        if trainer.is_global_zero and trainer.fit_loop.epoch_loop.batch_progress.total.processed != self._drawn_at:
+            self._draw(trainer, pl_module, epoch_ended=True)
 
     def on_fit_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Index the records."""
@@ -168,9 +167,17 @@ class VizCallback(ABC, Callback):
         """Index the records of a run that ends here."""
         close_session(trainer)
 
-    def _draw(self, trainer: Trainer, model: nn.Module, moment: Moment) -> None:
+    def _session(self, trainer: Trainer, model: nn.Module) -> Session:
+        return session_of(trainer, model, self.on_error)
+
+    def _draw(self, trainer: Trainer, model: nn.Module, *, epoch_ended: bool) -> None:
+        session = self._session(trainer, model)
+        action = partial(self._draw_now, session, trainer, model, epoch_ended=epoch_ended)
+        session.attempt("read where training stands", action, self.on_error)
+
+    def _draw_now(self, session: Session, trainer: Trainer, model: nn.Module, *, epoch_ended: bool) -> None:
+        moment = moment_of(trainer, epoch_ended=epoch_ended)
         self._drawn_at = moment.batches
-        session = session_of(trainer)
         action = partial(self._draw_all, session, model, moment)
         error = session.attempt(f"draw {type(self).__name__}", action, self.on_error)
         if error is not None:
@@ -183,3 +190,7 @@ class VizCallback(ABC, Callback):
                 if not isinstance(drawing, Drawing):
                     raise TypeError(f"{type(self).__name__}.draw must yield Drawing; got {type(drawing).__name__}.")
                 session.record(self.method, drawing, moment, probe, self.on_error)
+
+
+def _is_text(name: object) -> bool:
+    return isinstance(name, str) and name != ""

@@ -5,20 +5,22 @@ inherits from the callbacks of both is accepted everywhere: bare, in a list, and
 """
 
 import math
+from contextlib import suppress
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from pytorch_lightning import Callback
 else:
-    packages = [name for name in ("pytorch_lightning", "lightning") if find_spec(name)]
-    if not packages:
+    bases = []
+    for package in ("pytorch_lightning", "lightning.pytorch"):
+        with suppress(ModuleNotFoundError):
+            bases.append(import_module(package).Callback)
+    if not bases:
         raise ImportError(
             "The callbacks of lightning_viz need PyTorch Lightning: pip install pytorch-lightning (or: lightning)."
         )
-    modules = ["lightning.pytorch" if name == "lightning" else name for name in packages]
-    Callback = type("Callback", tuple(import_module(name).Callback for name in modules), {})
+    Callback = type("Callback", tuple(bases), {})
 
 __all__ = ["Callback", "Moment", "moment_of"]
 
@@ -51,9 +53,10 @@ def _epoch(trainer: Trainer, *, epoch_ended: bool) -> float:
     finished, done = trainer.fit_loop.epoch_progress.current.processed, progress.current.processed
     length = trainer.num_training_batches
     if epoch_ended:
-        # An epoch can end early (max_steps): then it is not whole.
-        return float(finished if math.isinf(length) or done >= length else finished - 1 + done / length)
+        cut_short = trainer.should_stop or 0 <= trainer.max_steps <= trainer.global_step
+        return float(finished - 1 + done / length if cut_short and done < length < math.inf else finished)
     if math.isinf(length):
         # A stream does not say how long it is: take the epochs before, and in the first one something that grows.
-        length = (progress.total.processed - done) / finished if finished else done + 1
+        before = progress.total.processed - done
+        length = before / finished if finished and before else done + 1
     return float(finished + min(1.0, done / length))

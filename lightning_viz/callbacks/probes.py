@@ -75,11 +75,14 @@ class Probes:
 
     @cached_property
     def _candidates(self) -> list[Path]:
-        """What was saved before this fit; looked up once, so that none of its own is taken for it."""
+        """What the run that goes on has saved; looked up once, so that nothing of this fit is taken for it."""
+        if self._checkpoint is None:
+            return []
         folders = [self.store.folder] if self.store is not None else []
-        if self._checkpoint is not None:
-            folders += [Path(store_folder(str(run))) for run in list(Path(self._checkpoint).parents)[:3]]
-        return [path for folder in folders for path in sorted((folder / "probes").glob("captured-*.npz"))]
+        folders += [Path(store_folder(str(run))) for run in list(Path(self._checkpoint).parents)[:3]]
+        return [
+            path for folder in dict.fromkeys(folders) for path in sorted((folder / "probes").glob("captured-*.npz"))
+        ]
 
 
 def _arrays(probe: Probe) -> dict[str, NDArray[Any]]:

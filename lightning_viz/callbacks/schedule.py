@@ -1,6 +1,6 @@
 """When a callback draws."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = ["Schedule"]
@@ -39,7 +39,7 @@ class Schedule:
             if value is not None and not _is_whole(value, 1):
                 raise ValueError(f"{self.who}({name}={value!r}): must be a whole number of 1 or more.")
         if self.epochs is not None and not (
-            isinstance(self.epochs, Iterable) and all(_is_whole(epoch, 0) for epoch in self.epochs)
+            isinstance(self.epochs, Sequence) and all(_is_whole(epoch, 0) for epoch in self.epochs)
         ):
             raise ValueError(f"{self.who}(epochs={self.epochs!r}): must be a list of whole numbers of 0 or more.")
 

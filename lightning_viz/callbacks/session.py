@@ -2,6 +2,7 @@
 
 import logging
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -19,7 +20,7 @@ from lightning_viz.loggers import log_picture, log_scalars, mark_run, run_folder
 from lightning_viz.probe import Probe
 from lightning_viz.store import PLUGIN_NAME, SCHEMA_VERSION, Record, Store, store_folder
 
-__all__ = ["OnError", "Session", "close_session", "open_session", "session_of"]
+__all__ = ["OnError", "Session", "close_session", "session_of"]
 
 OnError = Literal["warn", "raise"]
 
@@ -30,16 +31,11 @@ Trainer = Any
 _sessions: "WeakKeyDictionary[Trainer, Session]" = WeakKeyDictionary()
 
 
-def open_session(trainer: Trainer, model: nn.Module, on_error: OnError) -> "Session":
+def session_of(trainer: Trainer, model: nn.Module, on_error: OnError) -> "Session":
     """Give the session of a running fit; the first callback that asks opens it."""
     if trainer not in _sessions:
         _sessions[trainer] = Session(trainer)
         _sessions[trainer].open_store(trainer, model, on_error)
-    return _sessions[trainer]
-
-
-def session_of(trainer: Trainer) -> "Session":
-    """Give the session that was opened at the start of this fit."""
     return _sessions[trainer]
 
 
@@ -60,21 +56,27 @@ class Session:
         self.store: Store | None = None
         self.loggers = [] if trainer.fast_dev_run else list(trainer.loggers)
         self.probes = Probes(trainer.ckpt_path)
-        self._warned: set[str] = set()
+        self._warned: set[tuple[object, ...]] = set()
 
     def open_store(self, trainer: Trainer, model: nn.Module, on_error: OnError) -> None:
         """Open the store and mark the run for TensorBoard. A folder that can't be written leaves the loggers alone."""
-        if not trainer.fast_dev_run:
-            self.attempt(
-                "open the store, so that only the loggers get pictures", lambda: self._open(trainer, model), on_error
-            )
+        if trainer.fast_dev_run:
+            return
+        what = "open the store, so that only the loggers get pictures"
+        self.attempt(what, partial(self._open, trainer), on_error)
+        if self.store is not None:
+            self.attempt("describe the run", partial(self._describe, self.store, trainer, model), on_error)
+            self.attempt("mark the run for TensorBoard", partial(self._mark, self.store), on_error)
 
-    def _open(self, trainer: Trainer, model: nn.Module) -> None:
+    def _open(self, trainer: Trainer) -> None:
         run = run_folder(self.loggers, trainer.default_root_dir)
-        store = Store(store_folder(str(run)))
-        store.write_run(_describe_run(model))
-        self.store = self.probes.store = store
-        mark_run(self.loggers, run, PLUGIN_NAME)
+        self.store = self.probes.store = Store(store_folder(str(run)))
+
+    def _describe(self, store: Store, trainer: Trainer, model: nn.Module) -> None:
+        store.write_run(_describe_run(model), resumed=trainer.ckpt_path is not None)
+
+    def _mark(self, store: Store) -> None:
+        mark_run(self.loggers, store.folder.parents[1], PLUGIN_NAME)
 
     def record(self, method: str, drawing: Drawing, moment: Moment, probe: Probe, on_error: OnError) -> None:
         """Keep a drawing in the store, and hand it to the loggers.
@@ -117,9 +119,11 @@ class Session:
         except Exception as error:
             if on_error == "raise":
                 raise
-            reason = f"lightning_viz could not {what}: {type(error).__name__}: {error}"
-            if reason not in self._warned:
-                self._warned.add(reason)
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            key = what, type(error), place.filename, place.lineno
+            if key not in self._warned:
+                self._warned.add(key)
+                reason = f"lightning_viz could not {what}: {type(error).__name__}: {error}"
                 log.warning("%s\nTraining goes on.", reason, exc_info=error)
             return error
         return None

@@ -40,8 +40,8 @@ def heat_map(
         raise ValueError(f"heat_map: vmin must not be above vmax; got {vmin} and {vmax}.")
     low, high = finite_range(floats, axes=tuple(range(floats.ndim)))
     if colours == "diverging":
-        high = np.maximum(-low, high)
-        low = -high
+        high = np.asarray(np.maximum(-low, high) if vmin is None else -vmin, dtype=np.float32)
+        low = np.asarray(-high if vmax is None else -vmax, dtype=np.float32)
     first = np.minimum(low, np.inf if vmax is None else vmax) if vmin is None else vmin
     last = np.maximum(high, -np.inf if vmin is None else vmin) if vmax is None else vmax
     steps = to_bytes(floats, first, last)

@@ -96,12 +96,15 @@ class Reader:
 
         A folder that can't be listed (a network that is down) holds what it held when last seen.
         """
-        run, skipped = self._run()
-        if run != self._contents.run:
-            self._parts = {}
+        skipped: dict[str, str] = {}
         # Single records first: one that moves to an index meanwhile is then met there.
-        parts = dict(self._parts_of("records/", r"(?s)records/[^.].*", skipped))
-        parts |= self._parts_of("", r"index-\d+\.jsonl", skipped)
+        parts = dict(self._parts_of(self._names("records/", skipped), r"(?s)records/[^.].*"))
+        names = self._names("", skipped)
+        parts |= self._parts_of(names, r"index-\d+\.jsonl")
+        run = self._run(names, skipped)
+        if run != self._contents.run and self._parts:  # another run took the folder: its files may have the same names
+            self._parts, self._contents = {}, Contents([], run, {})
+            return self.read()
         for part in parts.values():
             skipped |= part.skipped
         if parts != self._parts or run != self._contents.run or skipped != self._contents.skipped:
@@ -109,8 +112,8 @@ class Reader:
         self._parts = parts
         return self._contents
 
-    def _parts_of(self, prefix: str, pattern: str, skipped: dict[str, str]) -> Iterator[tuple[str, _Part]]:
-        for name in self._names(prefix, skipped):
+    def _parts_of(self, names: Iterable[str], pattern: str) -> Iterator[tuple[str, _Part]]:
+        for name in names:
             if not re.fullmatch(pattern, name):
                 continue
             stamp = self._files.stamp(f"{self._folder}/{name}")
@@ -138,15 +141,19 @@ class Reader:
                 part.skipped[place] = str(error)
         return part
 
-    def _run(self) -> tuple[dict[str, Any], dict[str, str]]:
+    def _run(self, names: Iterable[str], skipped: dict[str, str]) -> dict[str, Any]:
+        matches = [match for name in names if (match := re.fullmatch(r"run(?:-(\d{1,9}))?\.json", name))]
+        name = max(matches, key=lambda match: int(match[1] or 1), default=["run.json"])[0]
         try:
-            return parse_object(self._files.read(f"{self._folder}/run.json")), {}
+            return parse_object(self._files.read(f"{self._folder}/{name}"))
         except FileNotFoundError:
-            return {}, {}
+            return {}
         except SchemaError as error:
-            return {}, {"run.json": str(error)}
+            skipped[name] = str(error)
+            return {}
         except OSError as error:
-            return self._contents.run, {"run.json": _unreadable(error)}
+            skipped[name] = _unreadable(error)
+            return self._contents.run
 
     def _names(self, prefix: str, skipped: dict[str, str]) -> list[str]:
         folder = f"{self._folder}/{prefix}".rstrip("/")
@@ -160,8 +167,12 @@ class Reader:
 
 
 def _newest(parts: Iterable[_Part]) -> list[Record]:
+    """Leave out what was drawn again: by a resume that went back, or by a new run in the same folder."""
     newest: dict[tuple[str, str, int], Record] = {}
     for record in sorted((record for part in parts for record in part.records), key=lambda record: record.seq):
+        if record.batches == 0 and not record.error:  # an untrained network: what came before belongs to another run
+            old = {(record.method, record.layer), (record.method, "")}
+            newest = {key: known for key, known in newest.items() if key[:2] not in old or key[2] == 0}
         newest[record.identity] = record
     return [newest[identity] for identity in sorted(newest)]
 

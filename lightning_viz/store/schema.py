@@ -2,7 +2,8 @@
 
 A store is the folder ``<run>/plugins/lightning_viz/``::
 
-    run.json                     the run: model, layers, hyper-parameters, versions
+    run.json                     the run: model, layers, hyper-parameters, versions (a new run in the same folder adds
+                                 run-2.json, ...: the highest number counts)
     records/000012-filters.json  one record, written after its blobs
     blobs/000012-filters-0.png   pictures, and values as .npy (float32)
     index-1.jsonl                the records of a finished fit, one per line; their single files are gone
@@ -56,7 +57,8 @@ class Record:
         method: One word, e.g. ``"filters"``.
         layer: Dotted name; empty when drawing failed before there was a layer.
         batches: Finished training batches; 0 for the untrained network.
-        epoch: Finished epochs with the fraction of the running one.
+        epoch: Finished epochs with the fraction of the running one. In the first epoch of a stream, whose length nobody
+            knows, the fraction only grows: n / (n + 1) after n batches.
         step: The x at which Lightning logs scalars in the same hook.
         wall_time: Seconds since 1970.
         seq: The number of the record in its store; of equal identity, the highest wins.

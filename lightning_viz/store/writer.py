@@ -76,10 +76,12 @@ class Store:
         for path in gathered:
             path.unlink()
 
-    def write_run(self, info: Mapping[str, Any]) -> None:
-        """Write ``run.json`` once; a resumed run keeps its first."""
-        if not (self.folder / "run.json").exists():
-            self._write_whole("run.json", json.dumps(portable(info), indent=1, default=_short).encode())
+    def write_run(self, info: Mapping[str, Any], *, resumed: bool = False) -> None:
+        """Write ``run.json``; a resumed run keeps its own, a new one in the same folder adds ``run-2.json``."""
+        known = len(list(self.folder.glob("run*.json")))
+        if known == 0 or not resumed:
+            name = "run.json" if known == 0 else f"run-{known + 1}.json"
+            self._write_whole(name, json.dumps(portable(info), indent=1, default=_short).encode())
 
     def write_probe(self, arrays: Mapping[str, NDArray[Any]], *, captured: bool) -> str:
         """Keep the images that pictures are made from, once per content.

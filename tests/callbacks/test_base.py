@@ -127,6 +127,14 @@ def test_layers_of_a_compiled_part_keep_their_names(tmp_path: Path) -> None:
     assert {record.layer for record in contents(trainer).records} == {"net.0"}
 
 
+def test_a_run_that_starts_anew_in_the_same_folder_leaves_nothing_of_the_old_one(tmp_path: Path) -> None:
+    logger = import_module("pytorch_lightning.loggers").TensorBoardLogger
+    for epochs in (4, 2):
+        watching = ProbeMeans(on_error="raise")
+        trainer = fit("pytorch_lightning", tmp_path, watching, logger=logger(tmp_path, version=0), max_epochs=epochs)
+    assert [record.epoch for record in contents(trainer).records] == [0, 1, 2]
+
+
 def test_scalars_reach_the_loggers_and_the_record(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -72,7 +72,7 @@ def test_a_probe_with_a_dataset_waits_for_it(tmp_path):
     probes, given = probes_of(tmp_path), Probe(dataset=torch.utils.data.TensorDataset(SECOND[:2]))
     probes.capture(given, FIRST)
     assert not probes.of(given).ready
-    probes.settle(given, given.read_dataset(NET))
+    probes.settle(given, given.read_dataset())
     assert torch.equal(probes.of(given).images, SECOND[:2])
 
 
@@ -141,7 +141,7 @@ def test_other_indices_are_another_probe(tmp_path):
     probes, given = probes_of(tmp_path), Probe(indices=[1, 2])
     probes.capture(given, FIRST)
     drawn(probes, given)
-    again, other, same = probes_of(tmp_path), Probe(indices=[3]), Probe(indices=(1, 2))
+    again, other, same = probes_of(tmp_path, tmp_path / "last.ckpt"), Probe(indices=[3]), Probe(indices=(1, 2))
     for config in (other, same):
         again.capture(config, SECOND)
     assert torch.equal(again.of(other).images, SECOND[[3]])
@@ -157,13 +157,22 @@ def test_what_another_probe_of_the_same_fit_saved_is_not_taken(tmp_path):
     assert torch.equal(probes.of(right).images, SECOND[:8])
 
 
+def test_a_new_run_in_the_same_folder_captures_its_own(tmp_path):
+    probes = probes_of(tmp_path)
+    probes.capture(None, FIRST)
+    drawn(probes)
+    fresh = probes_of(tmp_path)
+    fresh.capture(None, SECOND)
+    assert torch.equal(fresh.of(None).images, SECOND[:8])
+
+
 @pytest.mark.parametrize("damage", [lambda content: b"", lambda content: b"hello", lambda content: content[:-40]])
 def test_a_damaged_saved_probe_is_said_and_another_is_captured(tmp_path, caplog, damage):
     probes = probes_of(tmp_path)
     probes.capture(None, FIRST)
     path = probes.store.folder / "probes" / f"captured-{drawn(probes)}.npz"
     path.write_bytes(damage(path.read_bytes()))
-    again = probes_of(tmp_path)
+    again = probes_of(tmp_path, tmp_path / "last.ckpt")
     with caplog.at_level(logging.WARNING, "lightning_viz"):
         again.capture(None, SECOND)
     assert f"the saved probe {path} can't be read" in caplog.text

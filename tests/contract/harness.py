@@ -16,7 +16,6 @@ from torch.utils.data import DataLoader, Dataset
 
 import lightning_viz
 from lightning_viz import Drawing, Probe, VizCallback
-from lightning_viz.callbacks.lightning import moment_of
 from lightning_viz.store import Contents, read_store
 
 PACKAGES = ("pytorch_lightning", "lightning.pytorch")
@@ -248,4 +247,4 @@ class DrawsAlways(Draws):
     """Draws after every batch, so also in the middle of an accumulation window."""
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self._draw(trainer, pl_module, moment_of(trainer, epoch_ended=False))
+        self._draw(trainer, pl_module, epoch_ended=False)

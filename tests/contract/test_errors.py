@@ -120,6 +120,9 @@ WRONG_ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
     "two schedules": ({"every_n_epochs": 1, "epochs": [1]}, "every_n_epochs and epochs exclude each other"),
     "negative epoch": ({"epochs": [-1]}, r"FilterImages\(epochs=\[-1\]\)"),
     "policy": ({"on_error": "ignore"}, 'must be "warn" or "raise"'),
+    "a number for layers": ({"layers": 5}, r"FilterImages\(layers=5\): must be a layer's name or a list of names"),
+    "no layers": ({"layers": []}, r"FilterImages\(layers=\[\]\)"),
+    "images for a probe": ({"probe": torch.zeros(1)}, "must be a Probe; got a Tensor"),
     "scale": ({"scale": "max"}, 'must be "filter" or "shared"'),
 }
 
@@ -189,6 +192,34 @@ def test_a_failing_drawing_never_ends_a_run(package: str, tmp_path: Path, caplog
     assert "could not draw Draws: ArithmeticError: no picture today" in said.getMessage()
     assert "Training goes on" in said.getMessage()
     assert said.exc_info is not None
+
+
+def test_the_same_failure_is_said_once_whatever_numbers_it_names(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(model: nn.Module) -> None:
+        raise ArithmeticError(f"loss is {model.trainer.global_step}")
+
+    trainer = fit("pytorch_lightning", tmp_path, Draws(fail), max_epochs=3)
+    assert len({record.error for record in contents(trainer).records}) == 4
+    assert caplog.text.count("could not draw Draws") == 1
+
+
+def test_a_hyper_parameter_that_can_not_be_written_costs_no_picture(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Circular(module_class("pytorch_lightning")):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hparams["self"] = self.hparams
+
+        def _log_hyperparams(self) -> None:
+            pass
+
+    trainer = make_trainer("pytorch_lightning", tmp_path, FilterImages(), logger=False, max_epochs=1)
+    trainer.fit(Circular(), DataLoader(CleanImages(), batch_size=4))
+    assert len(read_store(str(tmp_path / "lightning_viz/version_0/plugins/lightning_viz")).records) == 2
+    assert "could not describe the run" in caplog.text
 
 
 def test_on_error_raise_ends_it(package: str, tmp_path: Path) -> None:

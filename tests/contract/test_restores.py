@@ -23,7 +23,6 @@ from torch.utils.data import DataLoader
 
 import lightning_viz
 from lightning_viz import VizCallback, isolated
-from lightning_viz.callbacks.lightning import Moment
 
 PACKAGE_FOLDER = str(Path(lightning_viz.__file__).parent)
 
@@ -59,7 +58,7 @@ def test_the_model_is_restored_after_a_fault_at_any_point(callback: type[VizCall
             for number in range(1, 10_000):
                 before = snapshot(pl_module)
                 with fault_at(number) as reached:
-                    self._draw(trainer, pl_module, Moment(number, 0.5, 1))
+                    self._draw(trainer, pl_module, epoch_ended=False)
                 assert snapshot(pl_module) == before, reached[-1]
                 if len(reached) <= number:
                     return
@@ -86,9 +85,7 @@ def test_the_drawing_is_the_same_in_every_grad_mode(callback: type[VizCallback],
                     )
 
         def _session_probe(self, trainer: Any) -> Any:
-            from lightning_viz.callbacks.session import session_of
-
-            return session_of(trainer).probes.of(self.probe)
+            return self._session(trainer, trainer.lightning_module).probes.of(self.probe)
 
     fit("pytorch_lightning", tmp_path, Compares(on_error="raise"), max_epochs=1)
     assert drawn["here"]

@@ -1,12 +1,15 @@
 """G5, G6: drawn when it was promised, at the x of the loss, also after a resume."""
 
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-from contract.harness import contents, fit, loaders, make_trainer, manual_class, module_class, seed
+import torch
+from contract.harness import CleanImages, contents, fit, loaders, make_trainer, manual_class, module_class, seed
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_viz import VizCallback
 
@@ -165,3 +168,45 @@ def _compare_x(trainer: Any, tag: str) -> None:
     assert [record.step for record in records] == [x_of_batches[record.batches] for record in records]
     for record in records:
         assert record.step in [event.step for event in events.Images(f"lightning_viz/{record.method}/{record.layer}")]
+
+
+class Stream(IterableDataset[tuple[torch.Tensor, int]]):
+    """Nobody knows its length; the first time it is empty."""
+
+    def __init__(self, empty_first: bool) -> None:
+        self.data, self.empty = CleanImages(), empty_first
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, int]]:
+        empty, self.empty = self.empty, False
+        return iter([] if empty else [self.data[index] for index in range(24)])
+
+
+@pytest.mark.parametrize(
+    ("empty_first", "epochs"), [(False, [0, 3 / 4, 6 / 7, 1.5, 2]), (True, [1, 1 + 3 / 4, 1 + 6 / 7])]
+)
+def test_a_stream_of_unknown_length_is_drawn_too(empty_first: bool, epochs: list[float], tmp_path: Path) -> None:
+    from lightning_viz import FilterImages
+
+    trainer = make_trainer("pytorch_lightning", tmp_path, FilterImages(every_n_train_steps=3, on_error="raise"))
+    trainer.fit(module_class("pytorch_lightning")(), DataLoader(Stream(empty_first), batch_size=4))
+    assert [record.epoch for record in contents(trainer).records] == pytest.approx(epochs)
+
+
+def test_an_epoch_that_another_callback_prolongs_is_whole(tmp_path: Path) -> None:
+    from lightning_viz import FilterImages
+
+    averaging = import_module("pytorch_lightning.callbacks").StochasticWeightAveraging(swa_lrs=0.01)
+    trainer = fit("pytorch_lightning", tmp_path, [FilterImages(on_error="raise"), averaging], max_epochs=4)
+    # Averaging adds an epoch of its own, which does not train.
+    assert [record.epoch for record in contents(trainer).records] == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_callback_that_came_late_or_forgot_super_draws_all_the_same(tmp_path: Path) -> None:
+    from lightning_viz import FilterImages
+
+    class Forgets(FilterImages):
+        def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+            pass
+
+    trainer = fit("pytorch_lightning", tmp_path, Forgets(on_error="raise"))
+    assert [record.batches for record in contents(trainer).records] == [0, 6, 12]

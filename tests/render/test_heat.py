@@ -19,6 +19,12 @@ def test_a_ramp_shows_the_palette(colours):
     assert np.array_equal(picture[0], palette(colours))
 
 
+def test_one_limit_of_the_diverging_palette_sets_the_other():
+    for limits in ({"vmin": -2}, {"vmax": 2}):
+        picture = heat_map([[-1, 0, 1]], colours="diverging", **limits)
+        assert picture[0, 1].tolist() == palette("diverging")[128].tolist()
+
+
 def test_zero_is_in_the_middle_of_the_diverging_palette():
     picture = heat_map([[-1, 0, 3]], colours="diverging")
     assert picture[0, 1].tolist() == palette("diverging")[128].tolist()

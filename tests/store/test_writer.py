@@ -159,11 +159,28 @@ def test_a_file_in_the_place_of_the_folder_is_an_os_error(tmp_path, place):
     assert (tmp_path / place).read_text() == "in the way"
 
 
-def test_the_description_of_the_run_is_written_once(store):
+def test_a_resumed_run_keeps_its_description(store):
     store.write_run({"model": "Net", "lr": float("nan"), "device": object, 3: (1, 2)})
-    store.write_run({"model": "Other"})
+    store.write_run({"model": "Other"}, resumed=True)
     run = read_store(str(store.folder)).run
     assert run == {"model": "Net", "lr": "NaN", "device": "<class 'object'>", "3": [1, 2]}
+
+
+def test_a_new_run_in_the_same_folder_has_its_own_description_and_records(store):
+    store.write_run({"model": "Net", "lr": 0.4})
+    for batches in (0, 6, 12, 18):
+        store.write(replace(RECORD, batches=batches))
+    store.write(replace(RECORD, batches=18, layer="", error="boom"))
+    store.write_index()
+    again = Store(store.folder)
+    again.write_run({"model": "Net", "lr": 0.2})
+    first = (store.folder / "run.json").read_bytes()
+    for batches in (0, 6):
+        again.write(replace(RECORD, batches=batches))
+    contents = read_store(str(store.folder))
+    assert contents.run["lr"] == 0.2
+    assert [one.batches for one in contents.records] == [0, 6]
+    assert (store.folder / "run.json").read_bytes() == first
 
 
 def test_equal_probes_are_kept_once_under_one_hash(store):
