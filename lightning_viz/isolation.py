@@ -30,6 +30,9 @@ def isolated(model: nn.Module) -> Iterator[nn.Module]:
     RuntimeError on the way out (written through ``.data`` it can't even be seen). For a changed model use
     ``torch.func.functional_call`` with cloned weights.
 
+    Inside a loan of the same model another one costs little: it sets modes and gradients anew, and leaves it to the
+    outer one to give everything back.
+
     Args:
         model: Any module whose whole weights are in this process.
 
@@ -48,9 +51,15 @@ def isolated(model: nn.Module) -> Iterator[nn.Module]:
         >>> model.training
         True
     """
-    _refuse_what_cannot_be_lent(model)
     with ExitStack() as borrowed:
-        for borrow in _BORROWS:
+        if id(model) in _lent:
+            borrows = _NESTED_BORROWS
+        else:
+            _refuse_what_cannot_be_lent(model)
+            _lent.add(id(model))
+            borrowed.callback(_lent.discard, id(model))
+            borrows = _BORROWS
+        for borrow in borrows:
             borrowed.enter_context(borrow(model))
         yield model
 
@@ -257,7 +266,9 @@ def _eager(_: nn.Module) -> Iterator[None]:
         yield
 
 
-_BORROWS: tuple[Callable[[nn.Module], AbstractContextManager[Any]], ...] = (
+_Borrow = Callable[[nn.Module], AbstractContextManager[Any]]
+
+_BORROWS: tuple[_Borrow, ...] = (
     lambda _: random_streams(),
     _flags,
     _structure,
@@ -268,3 +279,7 @@ _BORROWS: tuple[Callable[[nn.Module], AbstractContextManager[Any]], ...] = (
     _gradients_possible,
     _eager,
 )
+
+_NESTED_BORROWS: tuple[_Borrow, ...] = (_modes, _gradients_possible)
+
+_lent: set[int] = set()

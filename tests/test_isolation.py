@@ -154,10 +154,26 @@ def test_autocast_is_off_inside(model: nn.Module) -> None:
 def test_it_can_be_nested(model: nn.Module) -> None:
     before = snapshot(model)
     with isolated(model):
-        inside = snapshot(model)
+        model.train()
+        with torch.no_grad(), isolated(model):
+            assert not any(module.training for module in model.modules())
+            assert torch.is_grad_enabled()
+        assert model.training
         with isolated(model):
             _harm(model)
-        assert snapshot(model) == inside
+    assert snapshot(model) == before
+    with isolated(model):
+        _harm(model)
+    assert snapshot(model) == before
+
+
+def test_a_failing_inner_loan_leaves_the_outer_one(model: nn.Module) -> None:
+    before = snapshot(model)
+    with isolated(model):
+        with pytest.raises(MemoryError), isolated(model):
+            raise MemoryError
+        with isolated(model):
+            _harm(model)
     assert snapshot(model) == before
 
 
