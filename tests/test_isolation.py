@@ -223,6 +223,14 @@ def test_weights_that_were_converted_come_back(model: nn.Module) -> None:
     model(torch.randn(2, 3, 12, 20)).sum().backward()
 
 
+def test_a_buffer_whose_storage_was_replaced_comes_back(model: nn.Module) -> None:
+    before, storage = snapshot(model), model[1].running_mean.data_ptr()
+    with isolated(model):
+        model[1].running_mean.data = torch.ones(3, dtype=torch.float64)
+    assert snapshot(model) == before
+    assert model[1].running_mean.data_ptr() == storage
+
+
 @pytest.mark.parametrize(
     "wrap",
     [

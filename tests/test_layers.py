@@ -220,3 +220,25 @@ def test_describe_layers_lists_convolutions_and_linear_layers_with_their_sizes()
         ("2", "ConvTranspose2d", 96, 8, [2, 2], [1, 1]),
         ("3", "Linear", 5, 7, [], []),
     ]
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.Identity(), nn.Flatten(), nn.Dropout().eval()], ids=lambda layer: type(layer).__name__
+)
+def test_what_a_layer_passes_through_is_safe_from_another_branch(layer):
+    class Branches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, images):
+            passed = self.layer(images)
+            images.zero_()
+            return passed
+
+    images = torch.rand(2, 3, 4, 5)
+    expected = layer(images).clone()
+    model = Branches()
+    with capture(model, "layer") as outputs:
+        model(images)
+    assert torch.equal(outputs["layer"][0], expected)
