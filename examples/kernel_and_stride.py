@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from lightning_viz import FilterImages
+from lightning_viz import ActivationMaps, FilterImages, GradCAM, Probe, Reconstruction, Saliency
 
 CROP = 64
 FIRST_LAYERS = ({"kernel": 11, "stride": 4}, {"kernel": 7, "stride": 2})
@@ -101,48 +101,65 @@ class Crops(Dataset[tuple[Tensor, int]]):
         return photograph[:, top : top + CROP, left : left + CROP], label
 
 
-def load_photographs() -> list[Tensor]:
-    """Load 15 photographs that two packages ship, as (3, H, W) in -1..1."""
+def side_by_side(val: Dataset, items: list[int], classes: list[str]) -> Probe:
+    """Put validation images side by side, two by two, once with the label of each: what speaks for it is known."""
+    images, labels = [], []
+    for left, right in zip(items[::2], items[1::2], strict=True):
+        images += [torch.cat([val[left][0], val[right][0]], dim=2)] * 2
+        labels += [val[left][1], val[right][1]]
+    return Probe((torch.stack(images), torch.tensor(labels)), mean=0.5, std=0.5, class_names=classes)
+
+
+def load_photographs() -> dict[str, Tensor]:
+    """Load 15 photographs that two packages ship, by name, as (3, H, W) in -1..1."""
     from skimage import data
     from sklearn.datasets import load_sample_images
 
-    names = (
-        "astronaut brick camera chelsea coffee coins grass gravel hubble_deep_field immunohistochemistry retina rocket"
-    )
-    arrays = [getattr(data, name)() for name in names.split()]
-    arrays += [data.stereo_motorcycle()[0], *load_sample_images().images]
-    images = [np.array(Image.fromarray(array).convert("RGB")) for array in arrays]
-    return [torch.from_numpy(image).permute(2, 0, 1) / 127.5 - 1 for image in images]
+    names = ("astronaut", "brick", "camera", "coffee", "coins", "grass", "gravel", "retina", "rocket")
+    arrays = {name: getattr(data, name)() for name in names}
+    arrays |= {"cat": data.chelsea(), "galaxies": data.hubble_deep_field(), "tissue": data.immunohistochemistry()}
+    arrays |= {"motorcycle": data.stereo_motorcycle()[0]}
+    arrays |= dict(zip(["temple", "flower"], load_sample_images().images, strict=True))
+    images = {name: np.array(Image.fromarray(array).convert("RGB")) for name, array in arrays.items()}
+    return {name: torch.from_numpy(image).permute(2, 0, 1) / 127.5 - 1 for name, image in images.items()}
 
 
-def load_data(folder: Path | None) -> tuple[Dataset, Dataset, int]:
-    """Make training and validation data, and count the classes. In a folder of images every fifth validates."""
+def load_data(folder: Path | None) -> tuple[Dataset, Dataset, Probe]:
+    """Make training and validation data, and the images to look at. In a folder of images every fifth validates."""
     if folder is None:
-        photographs = load_photographs()
-        return Crops(photographs, 240, train=True), Crops(photographs, 20, train=False), len(photographs)
+        named = load_photographs()
+        photographs = list(named.values())
+        val = Crops(photographs, 20, train=False)
+        chosen = ["coins", "grass", "gravel", "galaxies", "tissue", "rocket", "temple", "brick"]
+        items = [20 * list(named).index(name) + 11 for name in chosen]
+        return Crops(photographs, 240, train=True), val, side_by_side(val, items, list(named))
     normalise = [transforms.ToTensor(), transforms.Normalize(0.5, 0.5)]
     train = ImageFolder(folder, transforms.Compose([transforms.Resize(80), transforms.RandomCrop(CROP), *normalise]))
     val = ImageFolder(folder, transforms.Compose([transforms.Resize(CROP), transforms.CenterCrop(CROP), *normalise]))
-    return (
-        Subset(train, [i for i in range(len(train)) if i % 5]),
-        Subset(val, list(range(0, len(val), 5))),
-        len(train.classes),
-    )
+    fifth = Subset(val, range(0, len(val), 5))
+    items = [place * (len(fifth) - 1) // 7 for place in (0, 4, 1, 5, 2, 6, 3, 7)]
+    return Subset(train, [i for i in range(len(train)) if i % 5]), fifth, side_by_side(fifth, items, train.classes)
 
 
 def train_one(kernel: int, stride: int, arguments: argparse.Namespace) -> float:
     """Train one network and give its score: the share of validation images that it gets right."""
     pl.seed_everything(0)
-    train, val, classes = load_data(arguments.data)
+    train, val, probe = load_data(arguments.data)
     trainer = pl.Trainer(
         max_epochs=arguments.epochs,
         logger=TensorBoardLogger(arguments.logdir, name=f"kernel_{kernel}_stride_{stride}", default_hp_metric=False),
-        callbacks=FilterImages(),
+        callbacks=[
+            FilterImages(),
+            ActivationMaps(probe=probe),
+            Reconstruction(layers=["features.0", "features.6"], probe=probe),
+            Saliency(probe=probe),
+            GradCAM(probe=probe),
+        ],
         log_every_n_steps=10,
         enable_checkpointing=False,
     )
     trainer.fit(
-        SmallAlexNet(kernel, stride, classes),
+        SmallAlexNet(kernel, stride, len(probe.class_names)),
         DataLoader(train, batch_size=32, shuffle=True),
         DataLoader(val, batch_size=100),
     )

@@ -1,7 +1,11 @@
 from . import functional as functional
 from . import render as render
+from .callbacks.activations import ActivationMaps as ActivationMaps
+from .callbacks.attribution import GradCAM as GradCAM
+from .callbacks.attribution import Saliency as Saliency
 from .callbacks.base import Drawing as Drawing
 from .callbacks.base import VizCallback as VizCallback
 from .callbacks.filters import FilterImages as FilterImages
+from .callbacks.reconstruction import Reconstruction as Reconstruction
 from .isolation import isolated as isolated
 from .probe import Probe as Probe

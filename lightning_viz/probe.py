@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from lightning_viz.isolation import random_streams
+from lightning_viz.outputs import Output, find_scores
 
 __all__ = ["Probe", "unpack_batch"]
 
@@ -40,7 +41,8 @@ class Probe:
         class_names: The name of each class, for captions.
         batch_fn: Takes a batch to ``(images, labels or None)``, for batches that are no tensor, tuple, list or dict
             with the usual keys.
-        output: Where the class scores are in what the model returns: a key or an index; not needed for a tensor.
+        output: Where the class scores are in what the model returns: a key, an index or a function; not needed for a
+            tensor.
 
     Raises:
         ValueError: Both ``images`` and ``dataset``, only one of mean and std, or images of the wrong shape.
@@ -60,7 +62,7 @@ class Probe:
         std: float | Sequence[float] | None = None,
         class_names: Sequence[str] | None = None,
         batch_fn: BatchFn | None = None,
-        output: str | int | None = None,
+        output: Output | None = None,
     ) -> None:
         if images is not None and dataset is not None:
             raise ValueError("Probe: give images or dataset, not both.")
@@ -195,18 +197,9 @@ class Probe:
 
         Raises:
             TypeError: No tensor there; the message says what came and names ``output``.
+            ValueError: A tensor of another shape.
         """
-        try:
-            found = returned if self.output is None else returned[self.output]
-        except (KeyError, IndexError, TypeError):
-            found = None
-        if not isinstance(found, Tensor):
-            keys = f" with keys {', '.join(map(repr, returned))}" if isinstance(returned, Mapping) else ""
-            raise TypeError(
-                f"Probe: the model returned a {type(returned).__name__}{keys}, and output={self.output!r} gives a "
-                f"{type(found).__name__}. Name the class scores: Probe(output=...)."
-            )
-        return found
+        return find_scores(returned, self.output, "Probe")
 
     def _with(self, images: Tensor, labels: Tensor | None) -> "Probe":
         filled = copy.copy(self)

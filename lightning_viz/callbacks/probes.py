@@ -1,7 +1,7 @@
 """From the probe that a callback was given to images: read, captured, or found again in the store."""
 
 import logging
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lightning_viz.probe import Probe
+from lightning_viz.render import encode_png, image_picture
 from lightning_viz.store import Store, store_folder
 
 __all__ = ["Probes"]
@@ -55,7 +56,9 @@ class Probes:
         if not probe.looked_at or self.store is None:
             return None
         if id(original) not in self._hashes:
-            self._hashes[id(original)] = self.store.write_probe(_arrays(original), captured=original.captured)
+            self._hashes[id(original)] = self.store.write_probe(
+                _arrays(original), partial(_pictures, original), captured=original.captured
+            )
         return self._hashes[id(original)]
 
     def _entry(self, given: Probe | None) -> tuple[Probe, Probe]:
@@ -93,3 +96,7 @@ def _arrays(probe: Probe) -> dict[str, NDArray[Any]]:
     if probe.labels is not None:
         arrays["labels"] = probe.labels.cpu().numpy()
     return arrays
+
+
+def _pictures(probe: Probe) -> list[bytes]:
+    return [encode_png(image_picture(image)) for image in probe.unnormalised()[0]]

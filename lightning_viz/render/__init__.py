@@ -2,6 +2,17 @@
 
 from lightning_viz.render.grids import FilterGrid, filter_grid
 from lightning_viz.render.heat import heat_map
+from lightning_viz.render.images import image_picture, mosaic, overlay, resize_map, signed_picture
 from lightning_viz.render.png import encode_png
 
-__all__ = ["FilterGrid", "encode_png", "filter_grid", "heat_map"]
+__all__ = [
+    "FilterGrid",
+    "encode_png",
+    "filter_grid",
+    "heat_map",
+    "image_picture",
+    "mosaic",
+    "overlay",
+    "resize_map",
+    "signed_picture",
+]

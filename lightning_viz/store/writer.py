@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -83,11 +83,14 @@ class Store:
             name = "run.json" if known == 0 else f"run-{known + 1}.json"
             self._write_whole(name, json.dumps(portable(info), indent=1, default=_short).encode())
 
-    def write_probe(self, arrays: Mapping[str, NDArray[Any]], *, captured: bool) -> str:
+    def write_probe(
+        self, arrays: Mapping[str, NDArray[Any]], pictures: Callable[[], Iterable[bytes]] = list, *, captured: bool
+    ) -> str:
         """Keep the images that pictures are made from, once per content.
 
         Args:
             arrays: Name to array, e.g. ``images`` ``(N, C, H, W)`` and ``labels`` ``(N,)``.
+            pictures: Gives a PNG of each image; called when they are not there yet.
             captured: Whether they came from the Trainer's loader, so that a resumed run wants them back.
 
         Returns:
@@ -98,6 +101,9 @@ class Store:
             digest.update(f"{name} {array.dtype} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
         key = digest.hexdigest()[:16]
+        if not (self.folder / f"probes/{key}-0.png").exists():
+            for number, png in enumerate(pictures()):
+                self._write_whole(f"probes/{key}-{number}.png", png)
         name = f"probes/{'captured' if captured else 'given'}-{key}.npz"
         if not (self.folder / name).exists():
             file = BytesIO()

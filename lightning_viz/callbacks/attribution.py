@@ -1,0 +1,186 @@
+"""What in the probe's images speaks for their class."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from lightning_viz.callbacks.base import VizCallback
+from lightning_viz.callbacks.drawing import Drawing
+from lightning_viz.callbacks.predictions import Prediction, caption, check_activation, predict
+from lightning_viz.callbacks.session import OnError
+from lightning_viz.functional.attribution import grad_cam, grad_cam_layer, saliency
+from lightning_viz.outputs import Activation, Reshape
+from lightning_viz.probe import Probe
+from lightning_viz.render import heat_map, image_picture, mosaic, overlay
+
+__all__ = ["GradCAM", "Saliency"]
+
+
+class ClassMaps(VizCallback):
+    """What the maps of a class have in common: the class, fixed when first drawn, and the predictions."""
+
+    def __init__(
+        self,
+        layers: str | Sequence[str] | None,
+        probe: Probe | None,
+        every_n_epochs: int | None,
+        every_n_train_steps: int | None,
+        epochs: Sequence[int] | None,
+        on_error: OnError,
+        activation: Activation,
+    ) -> None:
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error)
+        check_activation(activation, type(self).__name__)
+        self.activation: Activation = activation
+        self._classes: Tensor | None = None
+
+    def on_fit_start(self, trainer: Any, pl_module: nn.Module) -> None:
+        """Forget the classes of an earlier fit."""
+        self._classes = None
+        super().on_fit_start(trainer, pl_module)
+
+    def predict(self, model: nn.Module, probe: Probe) -> list[Prediction]:
+        """Say what the model takes the images for, and fix the classes that the maps are about."""
+        predictions, self._classes = predict(model, probe, self._classes, self.activation, type(self).__name__)
+        return predictions
+
+    def drawing(
+        self,
+        layer: str,
+        maps: Tensor,
+        pictures: Sequence[Any],
+        scale: str,
+        predictions: Sequence[Prediction],
+        probe: Probe,
+    ) -> Drawing:
+        """Put the maps below the images, and all that it takes to draw them anew."""
+        photographs, note = probe.unnormalised()
+        rows = [[image_picture(one) for one in photographs], list(pictures)]
+        finite = maps[maps.isfinite()]
+        return Drawing(
+            layer,
+            values={"maps": maps},
+            pictures=[mosaic(rows)],
+            captions=[f"{caption(predictions)} | {scale} | image {note}"],
+            meta={
+                "vmin": float(finite.min()) if len(finite) else 0.0,
+                "vmax": float(finite.max()) if len(finite) else 0.0,
+                "size": list(probe.images.shape[2:]),
+                "predictions": list(predictions),
+            },
+        )
+
+
+class Saliency(ClassMaps):
+    """Show how much each pixel of the probe's images moves the score of their class, epoch by epoch.
+
+    The class is the image's label; without labels it is the prediction, fixed when first drawn.
+
+    Args:
+        layers: Not needed by this method.
+        probe: The images; captured from the first batch when omitted.
+        every_n_epochs: Draw when the number of finished epochs is a multiple.
+        every_n_train_steps: Draw when the Trainer's ``global_step`` crosses a multiple.
+        epochs: Draw at these numbers of finished epochs. With none of the three: after every epoch.
+        on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
+        activation: What makes the probabilities in the captions of scores: ``"softmax"``, ``"sigmoid"``, ``"none"``.
+
+    Raises:
+        ValueError: A wrong argument, when constructed.
+
+    Source: Simonyan et al., Deep inside convolutional networks, ICLR 2014 workshop, section 3.1.
+
+    Example:
+        >>> Saliency(every_n_epochs=5).method
+        'saliency'
+    """
+
+    def __init__(
+        self,
+        layers: str | Sequence[str] | None = None,
+        probe: Probe | None = None,
+        every_n_epochs: int | None = None,
+        every_n_train_steps: int | None = None,
+        epochs: Sequence[int] | None = None,
+        on_error: OnError = "warn",
+        activation: Activation = "softmax",
+    ) -> None:
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, activation)
+
+    def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
+        """Draw one map per image, white where the score depends most on the pixel."""
+        predictions = self.predict(model, probe)
+        maps = saliency(model, probe.images, self._classes, probe.output).cpu()
+        pictures = [heat_map(one, vmin=0, colours="grey") for one in maps]
+        yield self.drawing(
+            "output", maps, pictures, "black to white: each map from 0 to its own maximum", predictions, probe
+        )
+
+
+class GradCAM(ClassMaps):
+    """Show which places of the probe's images speak for their class, epoch by epoch, on one scale.
+
+    The class is the image's label; without labels it is the prediction, fixed when first drawn.
+
+    Args:
+        layers: Names or globs of layers with feature maps. When omitted: the last one that the scores depend on.
+        probe: The images; captured from the first batch when omitted.
+        every_n_epochs: Draw when the number of finished epochs is a multiple.
+        every_n_train_steps: Draw when the Trainer's ``global_step`` crosses a multiple.
+        epochs: Draw at these numbers of finished epochs. With none of the three: after every epoch.
+        on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
+        activation: What makes the probabilities in the captions of scores: ``"softmax"``, ``"sigmoid"``, ``"none"``.
+        reshape: Takes a layer's output to ``(N, K, h, w)``, where that can't be inferred; tokens of a vision
+            transformer need none.
+
+    Raises:
+        ValueError: A wrong argument, when constructed; a layer that the model lacks, before the first batch.
+
+    Source: Selvaraju et al., Grad-CAM, ICCV 2017, equations 1 and 2.
+
+    Example:
+        >>> GradCAM(layers="layer4").method
+        'grad_cam'
+    """
+
+    method = "grad_cam"
+
+    def __init__(
+        self,
+        layers: str | Sequence[str] | None = None,
+        probe: Probe | None = None,
+        every_n_epochs: int | None = None,
+        every_n_train_steps: int | None = None,
+        epochs: Sequence[int] | None = None,
+        on_error: OnError = "warn",
+        activation: Activation = "softmax",
+        reshape: Reshape | None = None,
+    ) -> None:
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, activation)
+        self.reshape = reshape
+        self._found: str | None = None
+
+    def on_fit_start(self, trainer: Any, pl_module: nn.Module) -> None:
+        """Forget the layer that was found in an earlier fit."""
+        self._found = None
+        super().on_fit_start(trainer, pl_module)
+
+    def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
+        """Draw one map per image over the image, all of a layer on one scale from 0."""
+        predictions = self.predict(model, probe)
+        photographs = [image_picture(one) for one in probe.unnormalised()[0]]
+        for layer in self._chosen(model, probe):
+            maps = grad_cam(model, layer, probe.images, self._classes, probe.output, self.reshape).cpu()
+            most = float(maps.nan_to_num(0, 0, 0).max())
+            pictures = [overlay(photograph, one, vmax=most) for photograph, one in zip(photographs, maps, strict=True)]
+            scale = (
+                f"dark to bright: 0 to {most:.3g}" if most > 0 else "all maps are zero: nothing speaks for the class"
+            )
+            yield self.drawing(layer, maps, pictures, scale, predictions, probe)
+
+    def _chosen(self, model: nn.Module, probe: Probe) -> list[str]:
+        if self.layers is not None:
+            return list(self.find_layers(model, nn.Module))
+        self._found = self._found or grad_cam_layer(model, probe.images, probe.output, self.reshape)
+        return [self._found]

@@ -1,0 +1,240 @@
+"""What in an image speaks for a class: saliency, Grad-CAM, guided Grad-CAM."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from lightning_viz.functional.activations import last_call
+from lightning_viz.functional.rectifiers import Rule, rectified_by
+from lightning_viz.isolation import isolated
+from lightning_viz.layers import capture, find_layer
+from lightning_viz.outputs import Output, Reshape, as_maps, check_images, class_scores, find_scores
+
+__all__ = ["grad_cam", "grad_cam_layer", "guided_grad_cam", "saliency"]
+
+Classes = int | Sequence[int] | Tensor | None
+
+
+def saliency(model: nn.Module, images: Tensor, classes: Classes = None, output: Output | None = None) -> Tensor:
+    """Show how much each pixel moves the score of a class: the largest absolute derivative over its channels.
+
+    Args:
+        model: Left exactly as found; runs in eval mode.
+        images: ``(N, C, H, W)`` float, normalised as in training, on the model's device. Left untouched.
+        classes: One for all images, or one for each; the prediction when omitted. A model with one output scores
+            class 1 with it and class 0 with its negative.
+        output: Where the scores (before the softmax) are in what the model returns: a key, an index or a function.
+
+    Returns:
+        ``(N, H, W)`` float32, at least 0, in score per normalised unit.
+
+    Raises:
+        ValueError: No such class, images of the wrong shape.
+        TypeError: No scores in what the model returns.
+
+    Source: Simonyan et al., Deep inside convolutional networks, ICLR 2014 workshop, section 3.1.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 10 * 18, 5))
+        >>> saliency(model, torch.randn(2, 3, 12, 20), classes=[0, 4]).shape
+        torch.Size([2, 12, 20])
+    """
+    return _image_gradient(model, images, classes, output, "gradient", "saliency").abs().amax(1)
+
+
+def grad_cam(
+    model: nn.Module,
+    layer: str | None,
+    images: Tensor,
+    classes: Classes = None,
+    output: Output | None = None,
+    reshape: Reshape | None = None,
+) -> Tensor:
+    """Show which places of a layer speak for a class: its maps, weighted by the mean derivative of the score.
+
+    Args:
+        model: Left exactly as found; runs in eval mode.
+        layer: Dotted name. None takes the last layer with places that the score depends on (``grad_cam_layer``).
+        images: ``(N, C, H, W)`` float, normalised as in training, on the model's device. Left untouched.
+        classes: One for all images, or one for each; the prediction when omitted. A model with one output scores
+            class 1 with it and class 0 with its negative.
+        output: Where the scores (before the softmax) are in what the model returns: a key, an index or a function.
+        reshape: Takes the layer's output to ``(N, K, h, w)``, where that can't be inferred. The tokens of a vision
+            transformer are laid out by themselves.
+
+    Returns:
+        ``(N, h, w)`` float32, at least 0, in units of the score; not rescaled, so that an unsure network looks unsure.
+        To lay it over the image: bilinear, ``align_corners=False``.
+
+    Raises:
+        ValueError: No such layer or class, a layer without maps, images of the wrong shape.
+        TypeError: No scores in what the model returns.
+
+    Source: Selvaraju et al., Grad-CAM, ICCV 2017, equations 1 and 2.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 10 * 18, 5))
+        >>> grad_cam(model, "1", torch.randn(2, 3, 12, 20), classes=3).shape
+        torch.Size([2, 10, 18])
+    """
+    check_images(images, "grad_cam")
+    if layer is None:
+        layer = grad_cam_layer(model, images, output, reshape)
+    find_layer(model, layer, nn.Module, who="grad_cam")
+    with isolated(model), capture(model, layer) as outputs:
+        score = _summed_score(model, _leaf(images), classes, output, "grad_cam")
+        captured = last_call(outputs, layer, "grad_cam")
+        size = images.shape[2:]
+        gradients = as_maps(_gradient(score, captured, "grad_cam"), size, reshape, "grad_cam").float()
+        maps = as_maps(captured.detach(), size, reshape, "grad_cam").float()
+    weights = gradients.mean((2, 3), keepdim=True)
+    return (weights * maps).sum(1).clamp(min=0)
+
+
+def guided_grad_cam(
+    model: nn.Module,
+    layer: str | None,
+    images: Tensor,
+    classes: Classes = None,
+    output: Output | None = None,
+    reshape: Reshape | None = None,
+) -> Tensor:
+    """Show the pixels that speak for a class: guided backpropagation, weighted by Grad-CAM.
+
+    Args:
+        model: Left exactly as found; runs in eval mode.
+        layer: The layer of Grad-CAM; see ``grad_cam``.
+        images: ``(N, C, H, W)`` float, normalised as in training, on the model's device. Left untouched.
+        classes: One for all images, or one for each; the prediction when omitted.
+        output: Where the scores (before the softmax) are in what the model returns: a key, an index or a function.
+        reshape: Takes the layer's output to ``(N, K, h, w)``, where that can't be inferred.
+
+    Returns:
+        ``(N, C, H, W)`` float32, the guided gradient times the Grad-CAM map, enlarged bilinearly.
+
+    Raises:
+        ValueError: As ``grad_cam``.
+        TypeError: No scores in what the model returns.
+
+    Source: Selvaraju et al., Grad-CAM, ICCV 2017, section 3.2.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 10 * 18, 5))
+        >>> guided_grad_cam(model, "1", torch.randn(2, 3, 12, 20), classes=3).shape
+        torch.Size([2, 3, 12, 20])
+    """
+    maps = grad_cam(model, layer, images, classes, output, reshape)
+    guided = _image_gradient(model, images, classes, output, "guided", "guided_grad_cam")
+    enlarged = interpolate(maps[:, None], images.shape[2:], mode="bilinear", align_corners=False)
+    return guided * enlarged
+
+
+def grad_cam_layer(
+    model: nn.Module, images: Tensor, output: Output | None = None, reshape: Reshape | None = None
+) -> str:
+    """Find the layer that Grad-CAM looks at when none is named.
+
+    It is the last one, in the order in which layers finish, whose output has places and moves the scores: of a
+    convolutional network the last feature map; of a vision transformer the input of its last attention, since behind
+    it the scores depend on the class token alone.
+
+    Args:
+        model: Left exactly as found.
+        images: ``(N, C, H, W)`` float; the first is used.
+        output: Where the scores are in what the model returns: a key, an index or a function.
+        reshape: Takes a layer's output to ``(N, K, h, w)``, where that can't be inferred.
+
+    Returns:
+        Dotted name.
+
+    Raises:
+        ValueError: There is none; name ``layer``.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 10 * 18, 5))
+        >>> grad_cam_layer(model, torch.randn(1, 3, 12, 20))
+        '1'
+    """
+    finished: list[tuple[str, Tensor]] = []
+    with isolated(model):
+        handles = [
+            module.register_forward_hook(partial(_note, finished, name))
+            for name, module in model.named_modules()
+            if name
+        ]
+        try:
+            returned = torch.func.functional_call(model, _instead_of_zeros(model), (_leaf(images[:1]).clone(),))
+            scores = find_scores(returned, output, "grad_cam")
+        finally:
+            for handle in handles:
+                handle.remove()
+        # Weights that differ, since the sum of some scores (a softmax) is a constant.
+        score = (scores * torch.arange(1, scores.shape[1] + 1, device=scores.device)).sum()
+        spatial = []
+        for name, tensor in reversed(finished):
+            if not _has_places(tensor, images.shape[2:], reshape):
+                continue
+            spatial.append(name)
+            (gradient,) = torch.autograd.grad(score, tensor, retain_graph=True, materialize_grads=True)
+            if as_maps(gradient, images.shape[2:], reshape, "grad_cam").any():
+                return name
+    if not spatial:
+        raise ValueError(f"grad_cam: no layer of {type(model).__name__} has an output with places. Name one: layer=...")
+    return spatial[0]
+
+
+def _instead_of_zeros(model: nn.Module) -> dict[str, Tensor]:
+    """Give weights to layers that start from zero (the head of a vision transformer): they hide what they look at."""
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: torch.randn(weight.shape, generator=generator).to(weight)
+        for name, weight in model.named_parameters()
+        if weight.ndim > 1 and not weight.any()
+    }
+
+
+def _note(finished: list[tuple[str, Tensor]], name: str, module: nn.Module, inputs: Any, output: Any) -> Any:
+    if not isinstance(output, Tensor) or not output.requires_grad:
+        return output
+    finished.append((name, output))
+    return output.clone()  # what follows may work on it in place
+
+
+def _has_places(tensor: Tensor, image_size: Sequence[int], reshape: Reshape | None) -> bool:
+    if tensor.ndim not in (3, 4):
+        return False
+    try:
+        return as_maps(tensor, image_size, reshape, "grad_cam")[0, 0].numel() > 1
+    except (ValueError, RuntimeError):
+        return False
+
+
+def _leaf(images: Tensor) -> Tensor:
+    return images.detach().clone().requires_grad_()
+
+
+def _image_gradient(
+    model: nn.Module, images: Tensor, classes: Classes, output: Output | None, rule: Rule, who: str
+) -> Tensor:
+    check_images(images, who)
+    with isolated(model), rectified_by(rule, model):
+        leaf = _leaf(images)
+        score = _summed_score(model, leaf, classes, output, who)
+        return _gradient(score, leaf, who).float()
+
+
+def _summed_score(model: nn.Module, leaf: Tensor, classes: Classes, output: Output | None, who: str) -> Tensor:
+    """Run the model on a copy (it may work in place). Summed: in eval mode each image has its own derivatives."""
+    picked, _ = class_scores(find_scores(model(leaf.clone()), output, who), classes, who)
+    return picked.sum()
+
+
+def _gradient(score: Tensor, source: Tensor, who: str) -> Tensor:
+    if not score.requires_grad:
+        raise ValueError(f"{who}: the scores have no derivative. Does forward use no_grad, detach or argmax?")
+    (gradient,) = torch.autograd.grad(score, source, materialize_grads=True)
+    return gradient

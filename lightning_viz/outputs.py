@@ -1,0 +1,232 @@
+"""What a model gives back: where its class scores are, and how a layer's output is a stack of maps."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "Output",
+    "Reshape",
+    "as_maps",
+    "check_images",
+    "class_scores",
+    "find_scores",
+    "one_per_image",
+    "probabilities",
+]
+
+Output = str | int | Callable[[Any], Tensor]
+"""Where the class scores are in what a model returns: a key (or attribute), an index, or a function."""
+
+Reshape = Callable[[Tensor], Tensor]
+"""Takes a layer's output to ``(N, K, h, w)``."""
+
+Activation = Literal["softmax", "sigmoid", "none"]
+"""What makes probabilities of scores."""
+
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+
+PREFIXES = 8
+"""Tokens that are no place of the image (class, registers) stand before the others."""
+
+
+def find_scores(returned: Any, output: Output | None, who: str) -> Tensor:
+    """Find the class scores in what a model returned.
+
+    Args:
+        returned: A tensor, or a dict, tuple or object that holds it.
+        output: Where; not needed for a tensor.
+        who: Begins the error message and names the argument, e.g. ``"saliency"``.
+
+    Returns:
+        ``(N, classes)`` float.
+
+    Raises:
+        TypeError: No tensor there; the message says what came.
+        ValueError: A tensor of another shape.
+
+    Example:
+        >>> find_scores({"logits": torch.rand(2, 10)}, "logits", "saliency").shape
+        torch.Size([2, 10])
+    """
+    found = _looked_up(returned, output)
+    if not isinstance(found, Tensor):
+        keys = f" with keys {', '.join(map(repr, returned))}" if isinstance(returned, Mapping) else ""
+        raise TypeError(
+            f"{who}: the model returned a {type(returned).__name__}{keys}, and output={output!r} gives a "
+            f"{type(found).__name__}. Say where the class scores are, by a key, an index or a function: "
+            f"{who}(output=...)."
+        )
+    if found.ndim == 1:
+        found = found[:, None]
+    if found.ndim != 2:
+        raise ValueError(
+            f"{who}: the class scores must be (N, classes); the model's are {tuple(found.shape)}. "
+            f"Reduce them with a function: {who}(output=...)."
+        )
+    return found
+
+
+def _looked_up(returned: Any, output: Output | None) -> Any:
+    if output is None:
+        return returned
+    if callable(output):
+        return output(returned)
+    try:
+        return returned[output]
+    except (KeyError, IndexError, TypeError):
+        return getattr(returned, output, None) if isinstance(output, str) else None
+
+
+def class_scores(scores: Tensor, classes: int | Sequence[int] | Tensor | None, who: str) -> tuple[Tensor, Tensor]:
+    """Pick one class score for each image.
+
+    Args:
+        scores: ``(N, classes)``. A single output speaks for class 1, its negative for class 0.
+        classes: One for all images, or one for each; None takes the largest score.
+        who: Begins the error message.
+
+    Returns:
+        The scores ``(N,)`` with their graph, and the classes ``(N,)`` int64.
+
+    Raises:
+        ValueError: No such class, or another number of classes than images.
+
+    Example:
+        >>> class_scores(torch.tensor([[1.0, 3.0], [2.0, 0.0]]), None, "saliency")[1]
+        tensor([1, 0])
+    """
+    scores = _two_sided(scores)
+    chosen = scores.argmax(1) if classes is None else one_per_image(classes, len(scores), "classes", who)
+    chosen = chosen.to(scores.device)
+    wrong = (chosen < 0) | (chosen >= scores.shape[1])
+    if wrong.any():
+        raise ValueError(
+            f"{who}: there is no class {int(chosen[wrong][0])}; the model has {scores.shape[1]}: 0 to "
+            f"{scores.shape[1] - 1}."
+        )
+    return scores.gather(1, chosen[:, None])[:, 0], chosen
+
+
+def _two_sided(scores: Tensor) -> Tensor:
+    return torch.cat([-scores, scores], dim=1) if scores.shape[1] == 1 else scores
+
+
+def probabilities(scores: Tensor, activation: Activation = "softmax") -> Tensor:
+    """Make probabilities of scores.
+
+    Args:
+        scores: ``(N, classes)``. A single output s says sigmoid(s) for class 1 and the rest for class 0.
+        activation: ``"softmax"``, ``"sigmoid"`` for each class on its own, ``"none"`` if they are probabilities
+            already.
+
+    Returns:
+        ``(N, classes)``, two classes for a single output.
+
+    Example:
+        >>> probabilities(torch.zeros(1, 4))
+        tensor([[0.2500, 0.2500, 0.2500, 0.2500]])
+    """
+    if scores.shape[1] == 1:
+        one = scores if activation == "none" else scores.sigmoid()
+        return torch.cat([1 - one, one], dim=1)
+    if activation == "none":
+        return scores
+    return scores.softmax(1) if activation == "softmax" else scores.sigmoid()
+
+
+def one_per_image(numbers: int | Sequence[int] | Tensor, count: int, name: str, who: str) -> Tensor:
+    """Repeat one number for all images, or check that there is one for each.
+
+    Returns:
+        ``(N,)`` int64.
+
+    Raises:
+        ValueError: Another count.
+    """
+    given = torch.as_tensor(numbers)
+    if given.is_floating_point() or given.ndim > 1 or (given.ndim == 1 and len(given) != count):
+        raise ValueError(
+            f"{who}: {name} must be a whole number, or one for each of {count} images; got {tuple(given.shape)} "
+            f"of {given.dtype}."
+        )
+    return given.long().expand(count)
+
+
+def as_maps(output: Tensor, image_size: Sequence[int], reshape: Reshape | None, who: str) -> Tensor:
+    """See a layer's output as one map per unit.
+
+    ``(N, K, h, w)`` stays, ``(N, K)`` has maps of one value. Tokens ``(N, T, K)`` are laid out on the grid of square
+    patches that has T places (up to 8 tokens before them, class or register, belong to no place), and ``(N, h, w, K)``
+    is turned where its axes fit the image that way only.
+
+    Args:
+        output: What the layer gave.
+        image_size: (H, W) of the images.
+        reshape: Does it instead.
+        who: Begins the error message.
+
+    Returns:
+        ``(N, K, h, w)``, a view where possible.
+
+    Raises:
+        ValueError: It can't be inferred; the message names ``reshape``.
+
+    Example:
+        >>> as_maps(torch.rand(2, 197, 768), (224, 224), None, "grad_cam").shape
+        torch.Size([2, 768, 14, 14])
+    """
+    if reshape is not None:
+        maps = reshape(output)
+        if not isinstance(maps, Tensor) or maps.ndim != 4:
+            came = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
+            raise ValueError(f"{who}(reshape=...): must give (N, K, h, w); got {came}.")
+        return maps
+    if output.ndim == 4:
+        return output.permute(0, 3, 1, 2) if _channels_come_last(output.shape, image_size) else output
+    if output.ndim == 2:
+        return output[:, :, None, None]
+    grid = _token_grid(output.shape[1], image_size) if output.ndim == 3 else None
+    if grid is None:
+        raise ValueError(
+            f"{who}: an output of shape {tuple(output.shape)} for images of {image_size[0]}x{image_size[1]} is no "
+            f"stack of maps (N, K, h, w). Give a function that makes it one: {who}(reshape=...)."
+        )
+    height, width = grid
+    return output[:, output.shape[1] - height * width :].transpose(1, 2).reshape(len(output), -1, height, width)
+
+
+def _channels_come_last(shape: Sequence[int], image_size: Sequence[int]) -> bool:
+    def fits(height: int, width: int) -> bool:
+        # Of a layer with stride s: s * height is the image's height but for borders; so is s * width its width.
+        return height <= image_size[0] and width <= image_size[1] and _same_stride(height, width, image_size)
+
+    return not fits(shape[2], shape[3]) and fits(shape[1], shape[2])
+
+
+def _same_stride(height: int, width: int, image_size: Sequence[int]) -> bool:
+    ratio = (image_size[0] / height) / (image_size[1] / width)
+    return abs(math.log(ratio)) < math.log(1.5) or min(height, width) <= 2
+
+
+def _token_grid(tokens: int, image_size: Sequence[int]) -> tuple[int, int] | None:
+    height, width = image_size
+    patches = [side for side in range(1, math.gcd(height, width) + 1) if math.gcd(height, width) % side == 0]
+    grids = {height // side * (width // side): (height // side, width // side) for side in patches}
+    return next((grids[tokens - prefix] for prefix in range(PREFIXES + 1) if tokens - prefix in grids), None)
+
+
+def check_images(images: Tensor, who: str) -> None:
+    """Refuse what is no batch of images.
+
+    Raises:
+        ValueError: The message says what came.
+    """
+    if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point() or images.numel() == 0:
+        came = f"{tuple(images.shape)} {images.dtype}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
+        raise ValueError(f"{who}: images must be (N, C, H, W) of a float type and not empty; got {came}.")
