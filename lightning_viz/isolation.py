@@ -114,6 +114,9 @@ def _flags(_: nn.Module) -> Iterator[None]:
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     # The search for the fastest kernel would be repeated for our shapes and is not reproducible.
     cudnn.benchmark = False
+    if deterministic:
+        # Some operations have no deterministic way back on a GPU. That must not end a drawing; it warns.
+        torch.use_deterministic_algorithms(mode=True, warn_only=True)
     try:
         yield
     finally:

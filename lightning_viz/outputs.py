@@ -202,16 +202,17 @@ def as_maps(output: Tensor, image_size: Sequence[int], reshape: Reshape | None, 
 
 
 def _channels_come_last(shape: Sequence[int], image_size: Sequence[int]) -> bool:
-    def fits(height: int, width: int) -> bool:
-        # Of a layer with stride s: s * height is the image's height but for borders; so is s * width its width.
-        return height <= image_size[0] and width <= image_size[1] and _same_stride(height, width, image_size)
+    """Say so on strong evidence only: N is followed by the image divided by some stride, and the last axis can't be."""
+    (height, width), (_, rows, columns, last) = image_size, shape
+    same_stride = any(
+        rows in _divided(height, stride) and columns in _divided(width, stride)
+        for stride in range(2, min(height, width) + 1)
+    )
+    return same_stride and not any(last in _divided(width, stride) for stride in range(1, width + 1))
 
-    return not fits(shape[2], shape[3]) and fits(shape[1], shape[2])
 
-
-def _same_stride(height: int, width: int, image_size: Sequence[int]) -> bool:
-    ratio = (image_size[0] / height) / (image_size[1] / width)
-    return abs(math.log(ratio)) < math.log(1.5) or min(height, width) <= 2
+def _divided(size: int, stride: int) -> tuple[int, int]:
+    return size // stride, -(-size // stride)
 
 
 def _token_grid(tokens: int, image_size: Sequence[int]) -> tuple[int, int] | None:

@@ -1,5 +1,6 @@
 """What in an image excites a unit: its activation, mapped back to the pixels."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
@@ -7,12 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from lightning_viz.functional.activations import last_call
+from lightning_viz.functional.boxes import Pairs
+from lightning_viz.functional.descent import Descent, descend, plan_descent
 from lightning_viz.functional.rectifiers import Rule, check_rule, rectified_by
+from lightning_viz.functional.ways_down import NotFollowedError, keep_for
 from lightning_viz.isolation import isolated
 from lightning_viz.layers import capture, find_layer
 from lightning_viz.outputs import Output, as_maps, check_images, find_scores, one_per_image
+from lightning_viz.trace import trace
 
 __all__ = ["reconstruct"]
+
+log = logging.getLogger("lightning_viz")
 
 WHO = "reconstruct"
 
@@ -69,13 +76,19 @@ def reconstruct(
         find_layer(model, layer, nn.Module, who=WHO)
     asked = _asked(units, positions, image_ids, len(images))
     size = batch_size or max(1, min(64, 8 * 3 * 224**2 // images[0].numel()))
-    result = images.new_zeros(len(asked.image_ids), *images.shape[1:], dtype=torch.float32)
+    result = images.new_empty(len(asked.image_ids), *images.shape[1:], dtype=torch.float32)
+    follower = None if layer is None or asked.whole_map else _Follower(model, layer, rule, size)
     with isolated(model):
         # Each image runs once, however many units are asked about it.
         for chosen in torch.unique(asked.image_ids).split(size):
-            here = torch.isin(asked.image_ids, chosen)
+            here = torch.isin(asked.image_ids, chosen).nonzero()[:, 0]
             pairs = asked.at(here, torch.searchsorted(chosen, asked.image_ids[here]))
-            result[here.to(result.device)] = _by_autograd(model, layer, images[chosen], pairs, rule, output)
+            parts = follower.send_down(images[chosen], pairs) if follower else None
+            if parts is None:
+                follower = None
+                parts = _by_autograd(model, layer, images[chosen], pairs, rule, output)
+            for part, down in parts:
+                result[here[part].to(result.device)] = down.float()
     return result
 
 
@@ -148,9 +161,40 @@ def _asked(
     return _Pairs(ids.long(), chosen, places, whole)
 
 
+class _Follower:
+    """Computes only where something arrives, as long as the operations on the way can be followed."""
+
+    def __init__(self, model: nn.Module, layer: str, rule: Rule, size: int) -> None:
+        self.model, self.layer, self.rule, self.size = model, layer, rule, size
+        self.runs: int | None = None
+
+    def send_down(self, images: Tensor, pairs: _Pairs) -> Iterator[tuple[Tensor, Tensor]] | None:
+        """Give parts of the pairs and their reconstructions; None where an operation can't be followed."""
+        try:
+            traced = trace(self.model, images, self.layer, keep_for(self.rule), self.runs)
+            if traced is None or traced.output is None:
+                raise NotFollowedError("something is changed in place that another value is a view of")
+            if as_maps(traced.output, images.shape[2:], None, WHO).shape != traced.output.shape:
+                raise NotFollowedError("the layer's output has its units elsewhere")
+            descent = plan_descent(traced, self.rule)
+        except Exception as error:  # noqa: BLE001 (tensor types of others may refuse anything; autograd knows them)
+            log.debug("lightning_viz: %s goes down the plain way: %s", self.layer, error)
+            return None
+        self.runs = traced.runs
+        return self._parts(descent, traced.output, pairs)
+
+    @torch.no_grad()
+    def _parts(self, descent: Descent, maps: Tensor, pairs: _Pairs) -> Iterator[tuple[Tensor, Tensor]]:
+        numbers, units, places = pairs.settle(maps)
+        activations = maps.flatten(2)[numbers, units, places]
+        for part in torch.split(torch.arange(len(units)), self.size):
+            at = Pairs(numbers[part], places[part] // maps.shape[3], places[part] % maps.shape[3])
+            yield part, descend(descent, units[part], activations[part], at)
+
+
 def _by_autograd(
     model: nn.Module, layer: str | None, images: Tensor, pairs: _Pairs, rule: Rule, output: Output | None
-) -> Tensor:
+) -> Iterator[tuple[Tensor, Tensor]]:
     leaf = images.detach().clone().requires_grad_()
     with rectified_by(rule, model):
         captured = _run(model, layer, leaf, output)
@@ -158,7 +202,6 @@ def _by_autograd(
         if not maps.requires_grad:
             raise ValueError(f"{WHO}: {layer or 'the output'} has no derivative. Does forward use no_grad or detach?")
         seeds, units = pairs.seeds(maps.detach()), pairs.settle(maps.detach())[1]
-        result = torch.empty(len(seeds), *images.shape[1:], device=images.device)
         # A pass takes one pair of each image.
         turns = list(_turns(pairs.image_ids))
         for number, turn in enumerate(turns):
@@ -166,8 +209,7 @@ def _by_autograd(
             signal[pairs.image_ids[turn], units[turn]] = seeds[turn].reshape(-1, *maps.shape[2:])
             last = number == len(turns) - 1
             (down,) = torch.autograd.grad(maps, leaf, signal, retain_graph=not last, materialize_grads=True)
-            result[turn] = down[pairs.image_ids[turn]].float()
-    return result
+            yield turn, down[pairs.image_ids[turn]]
 
 
 def _run(model: nn.Module, layer: str | None, leaf: Tensor, output: Output | None) -> Tensor:

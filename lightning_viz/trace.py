@@ -1,0 +1,170 @@
+"""What a model does with its images, operation by operation, whatever way its forward is written."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+__all__ = ["Step", "Trace", "Value", "trace"]
+
+
+class Value(NamedTuple):
+    """A tensor that depends on the images; value 0 is the images."""
+
+    number: int
+
+
+class Step(NamedTuple):
+    """One operation on values."""
+
+    operation: str
+    """Its name in ATen, without an overload, and without the underscore of an in-place form."""
+    arguments: Mapping[str, Any]
+    """By name; a tensor that depends on the images is a ``Value``, others are themselves."""
+    outputs: tuple[int, ...]
+    kept: Any
+    """What ``keep`` chose to keep of it."""
+
+
+class Trace(NamedTuple):
+    """The operations of one forward pass, in order."""
+
+    steps: list[Step]
+    shapes: dict[int, torch.Size]
+    """Of each value."""
+    layer: int | None
+    """The value that the layer gave when it ran last."""
+    output: Tensor | None
+    """A copy of it."""
+    runs: int
+    """How often the layer ran."""
+
+
+Keep = Callable[[str, Mapping[str, Any], Sequence[Tensor]], Any]
+
+
+def trace(model: nn.Module, images: Tensor, layer: str, keep: Keep, runs: int | None = None) -> Trace | None:
+    """Run a model and write down what it does, without gradients.
+
+    Args:
+        model: Runs as it is; left with its hooks as they were.
+        images: ``(N, C, H, W)``.
+        layer: Dotted name of the layer whose value is wanted.
+        keep: Called with the name of each operation, its arguments and its outputs; gives what to keep of it. Tensors
+            may be changed in place by the model later.
+        runs: Stop when the layer ran so often, if it is known how often it runs.
+
+    Returns:
+        The trace; None where it would not be the whole truth: something is changed in place that another value is a
+        view of.
+    """
+    recorder = _Recorder(keep)
+    noted: list[tuple[int | None, Tensor]] = []
+
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            with _paused(recorder):
+                noted.append((recorder.number(output), output.clone()))
+        if len(noted) == runs:
+            raise _EnoughError
+
+    source = images.detach().clone()
+    handle = model.get_submodule(layer).register_forward_hook(note)
+    try:
+        recorder.numbers[source] = 0
+        with torch.no_grad(), recorder, suppress(_EnoughError):
+            model(source)
+    finally:
+        handle.remove()
+    if recorder.lost_track:
+        return None
+    number, output = noted[-1] if noted else (None, None)
+    return Trace(recorder.steps, recorder.shapes | {0: images.shape}, number, output, len(noted))
+
+
+class _EnoughError(Exception):
+    """The layer has run; what comes after it is not wanted."""
+
+
+@contextmanager
+def _paused(recorder: "_Recorder") -> Iterator[None]:
+    recorder.paused = True
+    try:
+        yield
+    finally:
+        recorder.paused = False
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    def __init__(self, keep: Keep) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.keep = keep
+        self.steps: list[Step] = []
+        self.shapes: dict[int, torch.Size] = {}
+        self.numbers: Any = WeakTensorKeyDictionary()
+        self.count = 0
+        self.paused = False
+        self.lost_track = False
+
+    def number(self, tensor: Tensor) -> int | None:
+        """Which value a tensor is; None for what does not depend on the images."""
+        found: int | None = self.numbers.get(tensor)
+        return found
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if self.paused:
+            return func(*args, **(kwargs or {}))
+        names = [argument.name for argument in func._schema.arguments]
+        defaults = {argument.name: argument.default_value for argument in func._schema.arguments}
+        given = defaults | dict(zip(names, args, strict=False)) | (kwargs or {})
+        arguments = {name: self._referred(value) for name, value in given.items()}
+        returned = func(*args, **(kwargs or {}))
+        if any(_refers(value) for value in arguments.values()):
+            self._record(func, arguments, returned)
+        elif func._schema.is_mutable and any(self._shares(value) for value in given.values()):
+            self.lost_track = True
+        return returned
+
+    def _record(self, func: Any, arguments: dict[str, Any], returned: Any) -> None:
+        outputs = [one for one in _flat(returned) if isinstance(one, Tensor)]
+        if func._schema.is_mutable and any(self._has_views(output) for output in outputs):
+            self.lost_track = True
+        numbers = []
+        for output in outputs:
+            self.count += 1
+            self.numbers[output] = self.count
+            self.shapes[self.count] = output.shape
+            numbers.append(self.count)
+        operation = func._schema.name.split("::")[-1]
+        operation = operation.rstrip("_") if func._schema.is_mutable else operation
+        self.steps.append(Step(operation, arguments, tuple(numbers), self.keep(operation, arguments, outputs)))
+
+    def _referred(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            number = self.number(value)
+            return value if number is None else Value(number)
+        if isinstance(value, (list, tuple)):
+            return [self._referred(one) for one in value]
+        return value
+
+    def _shares(self, value: Any) -> bool:
+        return isinstance(value, Tensor) and self._has_views(value)
+
+    def _has_views(self, tensor: Tensor) -> bool:
+        """Whether another value that is still in use lies in the same memory."""
+        place = tensor.untyped_storage().data_ptr()
+        return any(other is not tensor and other.untyped_storage().data_ptr() == place for other in self.numbers)
+
+
+def _flat(value: Any) -> list[Any]:
+    return [part for one in value for part in _flat(one)] if isinstance(value, (list, tuple)) else [value]
+
+
+def _refers(value: Any) -> bool:
+    return isinstance(value, Value) or (isinstance(value, list) and any(map(_refers, value)))
