@@ -74,8 +74,8 @@ def main() -> None:
     rounds, fewer = vars(parser.parse_args()).values()
     torch.set_num_threads(1)
     images = photographs(64, 224)
-    for name, layer, units in CASES:
-        units = min(units, fewer or units)
+    for name, layer, all_units in CASES:
+        units = min(all_units, fewer or all_units)
         model = network(name, images)
         maps = torch.cat([activation_maps(model, layer, part) for part in images.split(8)])
         best = maps.flatten(2).amax(2).topk(BEST, dim=0).indices[:, :units].T  # (units, 9)

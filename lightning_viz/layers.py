@@ -8,7 +8,7 @@ from typing import Any, TypedDict, TypeVar
 
 from torch import Tensor, nn
 
-__all__ = ["LayerInfo", "capture", "describe_layers", "find_layer", "find_layers", "first_layer"]
+__all__ = ["LayerInfo", "capture", "describe_layers", "find_layer", "find_layers", "first_layer", "named_layers"]
 
 M = TypeVar("M", bound=nn.Module)
 Kinds = type[M] | tuple[type[M], ...]
@@ -37,7 +37,7 @@ def find_layers(
         >>> list(find_layers(model, "*", nn.Conv2d))
         ['0', '2']
     """
-    modules = _named(model)
+    modules = named_layers(model)
     choices = {name: module for name, module in modules.items() if isinstance(module, kinds)}
     wanted: set[str] = set()
     for pattern in [layers] if isinstance(layers, str) else layers:
@@ -48,7 +48,7 @@ def find_layers(
     return {name: module for name, module in choices.items() if name in wanted}
 
 
-def _named(model: nn.Module) -> dict[str, nn.Module]:
+def named_layers(model: nn.Module) -> dict[str, nn.Module]:
     """Name each module as its owner does: the wrapper that ``torch.compile`` puts around one has no name."""
     modules = {}
     for path, module in model.named_modules(remove_duplicate=False):
@@ -182,7 +182,7 @@ def describe_layers(model: nn.Module) -> list[LayerInfo]:
         [4, 4]
     """
     infos = []
-    for name, module in _named(model).items():
+    for name, module in named_layers(model).items():
         if isinstance(module, nn.modules.conv._ConvNd):
             sizes = module.in_channels, module.out_channels, list(module.kernel_size), list(module.stride)
         elif isinstance(module, nn.Linear):

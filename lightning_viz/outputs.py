@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = [
     "ACTIVATIONS",
@@ -73,10 +73,10 @@ def find_scores(returned: Any, output: Output | None, who: str) -> Tensor:
 
 
 def _looked_up(returned: Any, output: Output | None) -> Any:
-    if output is None:
-        return returned
     if callable(output):
         return output(returned)
+    if output is None or isinstance(returned, Tensor):
+        return returned
     try:
         return returned[output]
     except (KeyError, IndexError, TypeError):
@@ -150,6 +150,7 @@ def one_per_image(numbers: int | Sequence[int] | Tensor, count: int, name: str, 
         ValueError: Another count.
     """
     given = torch.as_tensor(numbers)
+    given = given if given.numel() else given.long()
     if given.is_floating_point() or given.ndim > 1 or (given.ndim == 1 and len(given) != count):
         raise ValueError(
             f"{who}: {name} must be a whole number, or one for each of {count} images; got {tuple(given.shape)} "
@@ -158,7 +159,14 @@ def one_per_image(numbers: int | Sequence[int] | Tensor, count: int, name: str, 
     return given.long().expand(count)
 
 
-def as_maps(output: Tensor, image_size: Sequence[int], reshape: Reshape | None, who: str) -> Tensor:
+def as_maps(
+    output: Tensor,
+    image_size: Sequence[int],
+    reshape: Reshape | None,
+    who: str,
+    layer: nn.Module | None = None,
+    cure: str | None = None,
+) -> Tensor:
     """See a layer's output as one map per unit.
 
     ``(N, K, h, w)`` stays, ``(N, K)`` has maps of one value. Tokens ``(N, T, K)`` are laid out on the grid of square
@@ -170,6 +178,8 @@ def as_maps(output: Tensor, image_size: Sequence[int], reshape: Reshape | None, 
         image_size: (H, W) of the images.
         reshape: Does it instead.
         who: Begins the error message.
+        layer: What gave it. Without a ``Linear`` or ``LayerNorm`` inside, its units are the second axis.
+        cure: Ends the error message, where the caller has no ``reshape``.
 
     Returns:
         ``(N, K, h, w)``, a view where possible.
@@ -188,31 +198,41 @@ def as_maps(output: Tensor, image_size: Sequence[int], reshape: Reshape | None, 
             raise ValueError(f"{who}(reshape=...): must give (N, K, h, w); got {came}.")
         return maps
     if output.ndim == 4:
-        return output.permute(0, 3, 1, 2) if _channels_come_last(output.shape, image_size) else output
+        turned = _works_on_the_last_axis(layer) and _channels_come_last(output.shape, image_size)
+        return output.permute(0, 3, 1, 2) if turned else output
     if output.ndim == 2:
         return output[:, :, None, None]
     grid = _token_grid(output.shape[1], image_size) if output.ndim == 3 else None
     if grid is None:
         raise ValueError(
             f"{who}: an output of shape {tuple(output.shape)} for images of {image_size[0]}x{image_size[1]} is no "
-            f"stack of maps (N, K, h, w). Give a function that makes it one: {who}(reshape=...)."
+            f"stack of maps (N, K, h, w). {cure or f'Give a function that makes it one: {who}(reshape=...).'}"
         )
     height, width = grid
     return output[:, output.shape[1] - height * width :].transpose(1, 2).reshape(len(output), -1, height, width)
 
 
+def _works_on_the_last_axis(layer: nn.Module | None) -> bool:
+    return layer is None or any(isinstance(module, nn.Linear | nn.LayerNorm) for module in layer.modules())
+
+
 def _channels_come_last(shape: Sequence[int], image_size: Sequence[int]) -> bool:
-    """Say so on strong evidence only: N is followed by the image divided by some stride, and the last axis can't be."""
+    """Say so on strong evidence only: the two axes after N are the image divided by a stride, the last two can't be."""
     (height, width), (_, rows, columns, last) = image_size, shape
-    same_stride = any(
-        rows in _divided(height, stride) and columns in _divided(width, stride)
+    divided = any(
+        rows in (height // stride, -(-height // stride)) and columns in (width // stride, -(-width // stride))
         for stride in range(2, min(height, width) + 1)
     )
-    return same_stride and not any(last in _divided(width, stride) for stride in range(1, width + 1))
+    return divided and not _may_be_places(columns, last, image_size)
 
 
-def _divided(size: int, stride: int) -> tuple[int, int]:
-    return size // stride, -(-size // stride)
+def _may_be_places(rows: int, columns: int, image_size: Sequence[int]) -> bool:
+    """Whether some stride and about the same border on both sides lead from the image to a map of this size."""
+    for stride in range(1, max(image_size) + 1):
+        borders = image_size[0] - stride * rows, image_size[1] - stride * columns
+        if min(borders) > -stride and abs(borders[0] - borders[1]) < 2 * stride:
+            return True
+    return False
 
 
 def _token_grid(tokens: int, image_size: Sequence[int]) -> tuple[int, int] | None:

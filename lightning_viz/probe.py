@@ -1,26 +1,20 @@
 """The fixed images that pictures are made from."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Sequence, Sized
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from lightning_viz.batches import Batch, BatchFn, same_twice, spread, unpack_batch
 from lightning_viz.isolation import random_streams
 from lightning_viz.outputs import Output, find_scores
 
-__all__ = ["Probe", "unpack_batch"]
-
-Batch = Any
-BatchFn = Callable[[Batch], tuple[Tensor, Tensor | None]]
+__all__ = ["Probe"]
 
 CAPTURED = 8
-SHOWN = 8
-IMAGE_KEYS = ("image", "images", "img", "x", "input", "inputs", "pixel_values")
-LABEL_KEYS = ("label", "labels", "target", "targets", "y", "class")
 
 
 class Probe:
@@ -119,17 +113,16 @@ class Probe:
         size = len(self.dataset) if isinstance(self.dataset, Sized) else 0
         if size == 0:
             raise ValueError(f"Probe(dataset=...): a {type(self.dataset).__name__} without a length, or an empty one.")
-        chosen = self.indices if self.indices is not None else _spread(size)
+        chosen = self.indices if self.indices is not None else spread(size, CAPTURED)
         if any(not 0 <= index < size for index in chosen):
             raise ValueError(f"Probe(indices={list(chosen)}): the dataset has items 0 to {size - 1}.")
         with random_streams():
-            items, again = ([self.dataset[index] for index in chosen] for _ in range(2))
-            if not _same(items, again):
+            if not same_twice(self.dataset, chosen):
                 raise ValueError(
                     "Probe(dataset=...): items differ when they are read twice, so pictures would change for no "
                     "reason. Give the dataset without augmentation, or images=."
                 )
-            batch = torch.utils.data.default_collate(items)
+            batch = torch.utils.data.default_collate([self.dataset[index] for index in chosen])
         return self._with(*unpack_batch(batch, self.batch_fn))
 
     def capture(self, batch: Batch) -> "Probe":
@@ -208,83 +201,3 @@ class Probe:
 
     def _keep(self, images: Tensor, labels: Tensor | None) -> None:
         self._images, self._labels = images.detach().clone(), None if labels is None else labels.detach().clone()
-
-
-def unpack_batch(batch: Batch, batch_fn: BatchFn | None = None) -> tuple[Tensor, Tensor | None]:
-    """Find images and labels in a batch.
-
-    Args:
-        batch: A tensor; a tuple or list (the first 4-D float tensor, and the first 1-D integer tensor); or a
-            dict with one of the usual keys (image, images, x, pixel_values, ... and label, target, y, ...).
-        batch_fn: Does it instead.
-
-    Returns:
-        Images ``(N, C, H, W)`` float, labels ``(N,)`` int64 or None.
-
-    Raises:
-        ValueError: Nothing fits; the message says what was found.
-
-    Example:
-        >>> unpack_batch([torch.rand(2, 1, 8, 9), torch.tensor([3, 1])])[1]
-        tensor([3, 1])
-    """
-    images: Tensor | None
-    labels: Tensor | None
-    if batch_fn is not None:
-        found = batch_fn(batch)
-        if not (isinstance(found, tuple) and len(found) == 2 and _is_images(found[0])):
-            raise ValueError(
-                f"batch_fn must return (images (N, C, H, W) of a float type, labels or None); got {_described(found)}."
-            )
-        images, labels = found[0], None if found[1] is None else torch.as_tensor(found[1])
-    elif isinstance(batch, Mapping):
-        images = next((batch[key] for key in IMAGE_KEYS if key in batch and _is_images(batch[key])), None)
-        labels = next((batch[key] for key in LABEL_KEYS if key in batch and _is_labels(batch[key])), None)
-    else:
-        parts = batch if isinstance(batch, (tuple, list)) else [batch]
-        images = next((part for part in parts if _is_images(part)), None)
-        labels = next((part for part in parts if _is_labels(part)), None)
-    if images is None or len(images) == 0:
-        raise ValueError(
-            f"no images (N, C, H, W) of a float type in {_described(batch)}. "
-            "Say where they are: Probe(batch_fn=...) with a function from a batch to (images, labels or None)."
-        )
-    if labels is not None and len(labels) != len(images):
-        raise ValueError(f"{len(images)} images but {len(labels)} labels in {_described(batch)}.")
-    return images, None if labels is None else labels.long()
-
-
-def _is_images(part: Any) -> bool:
-    return isinstance(part, Tensor) and part.ndim == 4 and part.is_floating_point()
-
-
-def _is_labels(part: Any) -> bool:
-    return isinstance(part, Tensor) and part.ndim == 1 and not part.is_floating_point() and not part.is_complex()
-
-
-def _described(batch: Batch) -> str:
-    if isinstance(batch, Tensor):
-        return f"a tensor {tuple(batch.shape)} {batch.dtype}"
-    if isinstance(batch, Mapping):
-        return "a dict with " + ", ".join(f"{key!r}: {_described(part)}" for key, part in batch.items())
-    if isinstance(batch, (tuple, list)):
-        parts = [_described(part) for part in batch[:SHOWN]] + ["..."] * (len(batch) > SHOWN)
-        return f"a {type(batch).__name__} of " + (", ".join(parts) or "nothing")
-    return f"a {type(batch).__name__}"
-
-
-def _spread(size: int) -> list[int]:
-    count = min(CAPTURED, size)
-    return [round(position * (size - 1) / max(1, count - 1)) for position in range(count)]
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, Tensor):
-        return one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
-    if isinstance(one, np.ndarray):
-        return np.array_equal(np.asarray(one), np.asarray(other), equal_nan=True)
-    if isinstance(one, Mapping):
-        return all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, (tuple, list)):
-        return all(map(_same, one, other))
-    return bool(one == other)

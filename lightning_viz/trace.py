@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-__all__ = ["Step", "Trace", "Value", "trace"]
+__all__ = ["Layer", "Step", "Trace", "Value", "trace"]
 
 
 class Value(NamedTuple):
@@ -30,64 +31,74 @@ class Step(NamedTuple):
     """What ``keep`` chose to keep of it."""
 
 
+class Layer(NamedTuple):
+    """What a layer gave when it ran last."""
+
+    value: int | None
+    """None for what does not depend on the images."""
+    output: Tensor
+    """A copy."""
+    runs: int
+    """How often it ran."""
+
+
 class Trace(NamedTuple):
     """The operations of one forward pass, in order."""
 
     steps: list[Step]
     shapes: dict[int, torch.Size]
     """Of each value."""
-    layer: int | None
-    """The value that the layer gave when it ran last."""
-    output: Tensor | None
-    """A copy of it."""
-    runs: int
-    """How often the layer ran."""
+    layers: dict[str, Layer]
+    """Those that were asked for and ran."""
 
 
 Keep = Callable[[str, Mapping[str, Any], Sequence[Tensor]], Any]
 
 
-def trace(model: nn.Module, images: Tensor, layer: str, keep: Keep, runs: int | None = None) -> Trace | None:
+def trace(
+    model: nn.Module, images: Tensor, layers: Sequence[str], keep: Keep | None = None, runs: int | None = None
+) -> Trace | None:
     """Run a model and write down what it does, without gradients.
 
     Args:
         model: Runs as it is; left with its hooks as they were.
-        images: ``(N, C, H, W)``.
-        layer: Dotted name of the layer whose value is wanted.
+        images: ``(N, C, H, W)``. Left untouched.
+        layers: Dotted names of the layers whose values are wanted.
         keep: Called with the name of each operation, its arguments and its outputs; gives what to keep of it. Tensors
             may be changed in place by the model later.
-        runs: Stop when the layer ran so often, if it is known how often it runs.
+        runs: Stop when the layers ran so often together, if that is known.
 
     Returns:
         The trace; None where it would not be the whole truth: something is changed in place that another value is a
         view of.
     """
-    recorder = _Recorder(keep)
-    noted: list[tuple[int | None, Tensor]] = []
+    recorder = _Recorder(keep or (lambda operation, arguments, outputs: None))
+    noted: dict[str, Layer] = {}
 
-    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+    def note(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         if isinstance(output, Tensor):
+            before = noted[name].runs if name in noted else 0
             with _paused(recorder):
-                noted.append((recorder.number(output), output.clone()))
-        if len(noted) == runs:
+                noted[name] = Layer(recorder.number(output), output.clone(), before + 1)
+        if sum(layer.runs for layer in noted.values()) == runs:
             raise _EnoughError
 
     source = images.detach().clone()
-    handle = model.get_submodule(layer).register_forward_hook(note)
+    handles = [model.get_submodule(name).register_forward_hook(partial(note, name)) for name in layers]
     try:
         recorder.numbers[source] = 0
         with torch.no_grad(), recorder, suppress(_EnoughError):
             model(source)
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
     if recorder.lost_track:
         return None
-    number, output = noted[-1] if noted else (None, None)
-    return Trace(recorder.steps, recorder.shapes | {0: images.shape}, number, output, len(noted))
+    return Trace(recorder.steps, recorder.shapes | {0: images.shape}, noted)
 
 
 class _EnoughError(Exception):
-    """The layer has run; what comes after it is not wanted."""
+    """The layers have run; what comes after it is not wanted."""
 
 
 @contextmanager

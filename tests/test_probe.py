@@ -322,12 +322,22 @@ def test_without_mean_and_std_the_scale_is_said():
     assert how == f"scaled from {low:.3g}..{high:.3g}: the probe has no mean and std"
 
 
+SCORES = torch.rand(5, 4, generator=torch.Generator().manual_seed(1))
+
+
 @pytest.mark.parametrize(
     ("output", "returned"),
-    [(None, IMAGES), ("logits", {"loss": 0.1, "logits": IMAGES}), (1, ("features", IMAGES)), (-1, ["x", IMAGES])],
+    [
+        (None, SCORES),
+        ("logits", {"loss": 0.1, "logits": SCORES}),
+        (1, ("features", SCORES)),
+        (-1, ["x", SCORES]),
+        ("picture", Batch(SCORES)),
+        (lambda returned: returned["head"][0], {"head": [SCORES]}),
+    ],
 )
 def test_scores_are_found_in_what_the_model_returned(output, returned):
-    assert Probe(output=output).scores(returned) is IMAGES
+    assert Probe(output=output).scores(returned) is SCORES
 
 
 @pytest.mark.parametrize(
@@ -335,15 +345,21 @@ def test_scores_are_found_in_what_the_model_returned(output, returned):
     [
         (
             None,
-            {"loss": 0.1, "logits": IMAGES},
+            {"loss": 0.1, "logits": SCORES},
             "returned a dict with keys 'loss', 'logits', and output=None gives a dict",
         ),
-        ("scores", {"logits": IMAGES}, "returned a dict with keys 'logits', and output='scores' gives a NoneType"),
-        (2, (IMAGES,), "returned a tuple, and output=2 gives a NoneType"),
-        ("logits", (IMAGES,), "returned a tuple, and output='logits' gives a NoneType"),
+        ("scores", {"logits": SCORES}, "returned a dict with keys 'logits', and output='scores' gives a NoneType"),
+        (2, (SCORES,), "returned a tuple, and output=2 gives a NoneType"),
+        ("logits", (SCORES,), "returned a tuple, and output='logits' gives a NoneType"),
         ("loss", {"loss": 0.1}, "output='loss' gives a float"),
     ],
 )
 def test_scores_that_are_not_there_are_described(output, returned, message):
-    with pytest.raises(TypeError, match=rf"{message}.*Probe\(output=...\)"):
+    with pytest.raises(TypeError, match=rf"{message}.*a key, an index or a function: Probe\(output=...\)"):
         Probe(output=output).scores(returned)
+
+
+def test_scores_must_be_one_row_per_image():
+    with pytest.raises(ValueError, match=r"Probe: .* must be \(N, classes\); .* \(5, 3, 12, 20\).*output="):
+        Probe().scores(IMAGES)
+    assert Probe().scores(SCORES[:, 0]).tolist() == SCORES[:, :1].tolist()

@@ -14,7 +14,7 @@ def nothing(*_):
 
 def run(model, layer, images=None, keep=nothing, **options):
     images = torch.randn(2, 3, 12, 20) if images is None else images
-    return trace(model.eval(), images, layer, keep, **options)
+    return trace(model.eval(), images, [layer], keep, **options)
 
 
 def test_the_operations_come_in_order_with_their_arguments():
@@ -26,8 +26,8 @@ def test_the_operations_come_in_order_with_their_arguments():
     assert first.arguments["input"] == Value(0)
     assert first.arguments["weight"] is model[0].weight
     assert (first.arguments["stride"], first.arguments["padding"]) == ([2, 2], [1, 1])
-    assert traced.layer == traced.steps[-1].outputs[0]
-    assert traced.shapes[traced.layer] == (2, 4, 2, 4)
+    assert traced.layers["3"].value == traced.steps[-1].outputs[0]
+    assert traced.shapes[traced.layers["3"].value] == (2, 4, 2, 4)
     assert traced.shapes[0] == (2, 3, 12, 20)
 
 
@@ -63,9 +63,9 @@ def test_the_layer_that_runs_twice_is_what_it_gave_last():
     model = Twice()
     images = torch.randn(2, 3, 12, 20)
     traced = run(model, "conv", images)
-    assert traced.layer == 2
-    torch.testing.assert_close(traced.output, model.conv(model.conv(images)))
-    assert traced.runs == 2
+    assert traced.layers["conv"].value == 2
+    torch.testing.assert_close(traced.layers["conv"].output, model.conv(model.conv(images)))
+    assert traced.layers["conv"].runs == 2
     assert [step.operation for step in run(model, "conv", images, runs=2).steps] == ["convolution", "convolution"]
     assert len(run(model, "conv", images, runs=1).steps) == 1
 
@@ -73,7 +73,7 @@ def test_the_layer_that_runs_twice_is_what_it_gave_last():
 def test_the_layers_output_is_kept_from_what_follows_in_place():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True))
     images = torch.randn(2, 3, 12, 20)
-    assert run(model, "0", images).output.min() < 0
+    assert run(model, "0", images).layers["0"].output.min() < 0
 
 
 def test_what_does_not_depend_on_the_images_is_no_step():

@@ -111,7 +111,10 @@ def _enlarged(rows: list[list[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
     """Bring the maps to about the size of the image, in whole pixels."""
     side = min(max(rows[0][0].shape), 96)
     tiles = [
-        [row[0], *(np.kron(one, np.ones((max(1, side // max(one.shape)),) * 2 + (1,), np.uint8)) for one in row[1:])]
+        [
+            row[0],
+            *(np.kron(one, np.ones((max(1, side // max(one.shape[:2])),) * 2 + (1,), np.uint8)) for one in row[1:]),
+        ]
         for row in rows
     ]
     return mosaic(tiles, side)

@@ -174,9 +174,7 @@ class GradCAM(ClassMaps):
             maps = grad_cam(model, layer, probe.images, self._classes, probe.output, self.reshape).cpu()
             most = float(maps.nan_to_num(0, 0, 0).max())
             pictures = [overlay(photograph, one, vmax=most) for photograph, one in zip(photographs, maps, strict=True)]
-            scale = (
-                f"dark to bright: 0 to {most:.3g}" if most > 0 else "all maps are zero: nothing speaks for the class"
-            )
+            scale = f"dark to bright: 0 to {most:.3g}" if most > 0 else _why_dark(maps)
             yield self.drawing(layer, maps, pictures, scale, predictions, probe)
 
     def _chosen(self, model: nn.Module, probe: Probe) -> list[str]:
@@ -184,3 +182,9 @@ class GradCAM(ClassMaps):
             return list(self.find_layers(model, nn.Module))
         self._found = self._found or grad_cam_layer(model, probe.images, probe.output, self.reshape)
         return [self._found]
+
+
+def _why_dark(maps: Tensor) -> str:
+    if maps.isfinite().all():
+        return "all maps are zero: nothing speaks for the class"
+    return "nothing finite speaks for the class"

@@ -56,9 +56,12 @@ def predict(
     """
     with torch.no_grad():
         scores = probe.scores(model(probe.images.clone())).float()
-        _, shown = class_scores(scores, probe.labels if classes is None else classes, who)
-        likely, predicted = (values[:, 0] for values in probabilities(scores, activation).sort(1, descending=True))
-        chosen = probabilities(scores, activation).gather(1, shown[:, None])[:, 0]
+        likely = probabilities(scores, activation)
+        # Of several classes the scores decide: probabilities may be equal where scores are not.
+        predicted = likely.argmax(1) if scores.shape[1] == 1 else scores.argmax(1)
+        wanted = classes if classes is not None else probe.labels if probe.labels is not None else predicted
+        _, shown = class_scores(scores, wanted, who)
+        p_predicted, p_shown = (likely.gather(1, numbers[:, None])[:, 0] for numbers in (predicted, shown))
     labels: Sequence[int | None] = [None] * len(shown) if probe.labels is None else probe.labels.tolist()
     return [
         Prediction(
@@ -72,7 +75,7 @@ def predict(
             predicted_probability=p_guess,
         )
         for label, about, guess, p_about, p_guess in zip(
-            labels, shown.tolist(), predicted.tolist(), chosen.tolist(), likely.tolist(), strict=True
+            labels, shown.tolist(), predicted.tolist(), p_shown.tolist(), p_predicted.tolist(), strict=True
         )
     ], shown
 

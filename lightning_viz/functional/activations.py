@@ -32,12 +32,11 @@ def activation_maps(model: nn.Module, layer: str, images: Tensor, reshape: Resha
         torch.Size([2, 4, 10, 18])
     """
     check_images(images, "activation_maps")
-    find_layer(model, layer, nn.Module, who="activation_maps")
+    module = find_layer(model, layer, nn.Module, who="activation_maps")
     with isolated(model), torch.no_grad(), capture(model, layer) as outputs:
         model(images.detach().clone())
-        return as_maps(
-            last_call(outputs, layer, "activation_maps"), images.shape[2:], reshape, "activation_maps"
-        ).float()
+        output = last_call(outputs, layer, "activation_maps")
+        return as_maps(output, images.shape[2:], reshape, "activation_maps", module).float()
 
 
 def last_call(outputs: dict[str, list[Tensor]], layer: str, who: str) -> Tensor:

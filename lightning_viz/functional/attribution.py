@@ -1,6 +1,6 @@
 """What in an image speaks for a class: saliency, Grad-CAM, guided Grad-CAM."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from lightning_viz.functional.activations import last_call
-from lightning_viz.functional.rectifiers import Rule, rectified_by
+from lightning_viz.functional.rectifiers import Rule, gradient_of, rectified_by
 from lightning_viz.isolation import isolated
-from lightning_viz.layers import capture, find_layer
+from lightning_viz.layers import capture, find_layer, named_layers
 from lightning_viz.outputs import Output, Reshape, as_maps, check_images, class_scores, find_scores
 
 __all__ = ["grad_cam", "grad_cam_layer", "guided_grad_cam", "saliency"]
@@ -84,13 +84,15 @@ def grad_cam(
     check_images(images, "grad_cam")
     if layer is None:
         layer = grad_cam_layer(model, images, output, reshape)
-    find_layer(model, layer, nn.Module, who="grad_cam")
+    module = find_layer(model, layer, nn.Module, who="grad_cam")
     with isolated(model), capture(model, layer) as outputs:
         score = _summed_score(model, _leaf(images), classes, output, "grad_cam")
         captured = last_call(outputs, layer, "grad_cam")
+        if captured.ndim == 2 and reshape is None:
+            raise ValueError(f'grad_cam: the output of "{layer}" has no places: it is {tuple(captured.shape)}.')
         size = images.shape[2:]
-        gradients = as_maps(_gradient(score, captured, "grad_cam"), size, reshape, "grad_cam").float()
-        maps = as_maps(captured.detach(), size, reshape, "grad_cam").float()
+        gradients = as_maps(_gradient(score, captured, "grad_cam"), size, reshape, "grad_cam", module).float()
+        maps = as_maps(captured.detach(), size, reshape, "grad_cam", module).float()
     weights = gradients.mean((2, 3), keepdim=True)
     return (weights * maps).sum(1).clamp(min=0)
 
@@ -159,13 +161,10 @@ def grad_cam_layer(
         >>> grad_cam_layer(model, torch.randn(1, 3, 12, 20))
         '1'
     """
-    finished: list[tuple[str, Tensor]] = []
+    finished: dict[str, Tensor] = {}
+    modules = named_layers(model)
     with isolated(model):
-        handles = [
-            module.register_forward_hook(partial(_note, finished, name))
-            for name, module in model.named_modules()
-            if name
-        ]
+        handles = [module.register_forward_hook(partial(_note, finished, name)) for name, module in modules.items()]
         try:
             returned = torch.func.functional_call(model, _instead_of_zeros(model), (_leaf(images[:1]).clone(),))
             scores = find_scores(returned, output, "grad_cam")
@@ -173,14 +172,18 @@ def grad_cam_layer(
             for handle in handles:
                 handle.remove()
         # Weights that differ, since the sum of some scores (a softmax) is a constant.
+        _check_derivative(scores, "grad_cam")
         score = (scores * torch.arange(1, scores.shape[1] + 1, device=scores.device)).sum()
         spatial = []
-        for name, tensor in reversed(finished):
-            if not _has_places(tensor, images.shape[2:], reshape):
+        for name, tensor in reversed(finished.items()):
+            maps_of = partial(
+                as_maps, image_size=images.shape[2:], reshape=reshape, who="grad_cam", layer=modules[name]
+            )
+            if not _has_places(tensor, maps_of):
                 continue
             spatial.append(name)
             (gradient,) = torch.autograd.grad(score, tensor, retain_graph=True, materialize_grads=True)
-            if as_maps(gradient, images.shape[2:], reshape, "grad_cam").any():
+            if maps_of(gradient).any():
                 return name
     if not spatial:
         raise ValueError(f"grad_cam: no layer of {type(model).__name__} has an output with places. Name one: layer=...")
@@ -197,18 +200,19 @@ def _instead_of_zeros(model: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def _note(finished: list[tuple[str, Tensor]], name: str, module: nn.Module, inputs: Any, output: Any) -> Any:
+def _note(finished: dict[str, Tensor], name: str, module: nn.Module, inputs: Any, output: Any) -> Any:
+    finished.pop(name, None)  # of a layer that runs several times the last time counts
     if not isinstance(output, Tensor) or not output.requires_grad:
         return output
-    finished.append((name, output))
+    finished[name] = output
     return output.clone()  # what follows may work on it in place
 
 
-def _has_places(tensor: Tensor, image_size: Sequence[int], reshape: Reshape | None) -> bool:
+def _has_places(tensor: Tensor, maps_of: Callable[[Tensor], Tensor]) -> bool:
     if tensor.ndim not in (3, 4):
         return False
     try:
-        return as_maps(tensor, image_size, reshape, "grad_cam")[0, 0].numel() > 1
+        return maps_of(tensor)[0, 0].numel() > 1
     except (ValueError, RuntimeError):
         return False
 
@@ -234,7 +238,10 @@ def _summed_score(model: nn.Module, leaf: Tensor, classes: Classes, output: Outp
 
 
 def _gradient(score: Tensor, source: Tensor, who: str) -> Tensor:
-    if not score.requires_grad:
+    _check_derivative(score, who)
+    return gradient_of(score, source)
+
+
+def _check_derivative(scores: Tensor, who: str) -> None:
+    if not scores.requires_grad:
         raise ValueError(f"{who}: the scores have no derivative. Does forward use no_grad, detach or argmax?")
-    (gradient,) = torch.autograd.grad(score, source, materialize_grads=True)
-    return gradient

@@ -27,19 +27,21 @@ class Descent(NamedTuple):
     flows: dict[int, list[Flow]]
 
 
-def plan_descent(trace: Trace, rule: Rule) -> Descent:
-    """Plan the way down from a position of the layer.
+def plan_descent(trace: Trace, layer: str, rule: Rule) -> Descent:
+    """Plan the way down from a position of a layer.
 
     Args:
         trace: Made with ``keep_for(rule)``.
+        layer: Where to begin.
         rule: What passes through rectifiers.
 
     Raises:
         NotFollowedError: An operation without a way back here lies on the way.
     """
-    if trace.layer is None or len(trace.shapes[trace.layer]) != 4:
+    start = trace.layers[layer].value
+    if start is None or len(trace.shapes[start]) != 4:
         raise NotFollowedError("the layer's output is no stack of maps that depends on the images")
-    boxes = {trace.layer: Box(Side(1, 0, 1), Side(1, 0, 1))}
+    boxes = {start: Box(Side(1, 0, 1), Side(1, 0, 1))}
     flows: dict[int, list[Flow]] = {}
     for step in reversed(trace.steps):
         for output in step.outputs:
@@ -52,7 +54,7 @@ def plan_descent(trace: Trace, rule: Rule) -> Descent:
                 boxes[flow.value] = united(boxes.get(flow.value), flow.box, trace.shapes[flow.value])
     if 0 not in boxes:
         raise NotFollowedError("nothing arrives at the images")
-    return Descent(trace.layer, boxes, trace.shapes, flows)
+    return Descent(start, boxes, trace.shapes, flows)
 
 
 def _folded(step: Step, output: int, flows: dict[int, list[Flow]]) -> Tensor | None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lightning_viz.functional.activations import last_call
 from lightning_viz.functional.boxes import Pairs
 from lightning_viz.functional.descent import Descent, descend, plan_descent
-from lightning_viz.functional.rectifiers import Rule, check_rule, rectified_by
+from lightning_viz.functional.rectifiers import Rule, check_rule, gradient_of, rectified_by
 from lightning_viz.functional.ways_down import NotFollowedError, keep_for
 from lightning_viz.isolation import isolated
 from lightning_viz.layers import capture, find_layer
@@ -22,6 +22,8 @@ __all__ = ["reconstruct"]
 log = logging.getLogger("lightning_viz")
 
 WHO = "reconstruct"
+
+CURE = "Choose another layer."
 
 Positions = Tensor | Sequence[Sequence[int]] | Literal["all"] | None
 
@@ -75,10 +77,12 @@ def reconstruct(
     if layer is not None:
         find_layer(model, layer, nn.Module, who=WHO)
     asked = _asked(units, positions, image_ids, len(images))
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"{WHO}(batch_size={batch_size}): must be at least 1.")
     size = batch_size or max(1, min(64, 8 * 3 * 224**2 // images[0].numel()))
-    result = images.new_empty(len(asked.image_ids), *images.shape[1:], dtype=torch.float32)
     follower = None if layer is None or asked.whole_map else _Follower(model, layer, rule, size)
     with isolated(model):
+        result = images.new_empty(len(asked.image_ids), *images.shape[1:], dtype=torch.float32)
         # Each image runs once, however many units are asked about it.
         for chosen in torch.unique(asked.image_ids).split(size):
             here = torch.isin(asked.image_ids, chosen).nonzero()[:, 0]
@@ -148,17 +152,25 @@ def _asked(
     images: int,
 ) -> _Pairs:
     ids = torch.arange(images) if image_ids is None else torch.as_tensor(image_ids).cpu()
+    ids = ids if ids.numel() else ids.long()
     if ids.ndim != 1 or ids.is_floating_point() or (len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < images):
         raise ValueError(f"{WHO}: image_ids must be whole numbers from 0 to {images - 1}; got {ids}.")
     chosen = None if units is None else one_per_image(units, len(ids), "units", WHO).cpu()
     whole = isinstance(positions, str) and positions == "all"
-    places = None if positions is None or whole else torch.as_tensor(positions).cpu()
-    if places is not None and (places.shape != (len(ids), 2) or places.is_floating_point()):
-        raise ValueError(
-            f'{WHO}: positions must be None, "all", or a row and a column for each of {len(ids)} units; '
-            f"got {positions!r}."
-        )
+    places = None if positions is None or whole else _as_places(positions, len(ids))
     return _Pairs(ids.long(), chosen, places, whole)
+
+
+def _as_places(positions: Any, count: int) -> Tensor:
+    try:
+        places = torch.as_tensor(positions).cpu()
+    except (TypeError, ValueError):
+        places = torch.empty(0)
+    if places.shape != (count, 2) or places.is_floating_point():
+        raise ValueError(
+            f'{WHO}: positions must be None, "all", or a row and a column for each of {count} units; got {positions!r}.'
+        )
+    return places
 
 
 class _Follower:
@@ -171,17 +183,21 @@ class _Follower:
     def send_down(self, images: Tensor, pairs: _Pairs) -> Iterator[tuple[Tensor, Tensor]] | None:
         """Give parts of the pairs and their reconstructions; None where an operation can't be followed."""
         try:
-            traced = trace(self.model, images, self.layer, keep_for(self.rule), self.runs)
-            if traced is None or traced.output is None:
+            traced = trace(self.model, images, [self.layer], keep_for(self.rule), self.runs)
+            if traced is None:
                 raise NotFollowedError("something is changed in place that another value is a view of")
-            if as_maps(traced.output, images.shape[2:], None, WHO).shape != traced.output.shape:
+            found = traced.layers[self.layer]
+            if (
+                as_maps(found.output, images.shape[2:], None, WHO, self.model.get_submodule(self.layer), CURE).shape
+                != found.output.shape
+            ):
                 raise NotFollowedError("the layer's output has its units elsewhere")
-            descent = plan_descent(traced, self.rule)
+            descent = plan_descent(traced, self.layer, self.rule)
         except Exception as error:  # noqa: BLE001 (tensor types of others may refuse anything; autograd knows them)
             log.debug("lightning_viz: %s goes down the plain way: %s", self.layer, error)
             return None
-        self.runs = traced.runs
-        return self._parts(descent, traced.output, pairs)
+        self.runs = found.runs
+        return self._parts(descent, found.output, pairs)
 
     @torch.no_grad()
     def _parts(self, descent: Descent, maps: Tensor, pairs: _Pairs) -> Iterator[tuple[Tensor, Tensor]]:
@@ -198,7 +214,8 @@ def _by_autograd(
     leaf = images.detach().clone().requires_grad_()
     with rectified_by(rule, model):
         captured = _run(model, layer, leaf, output)
-        maps = as_maps(captured, images.shape[2:], None, WHO)
+        module = None if layer is None else model.get_submodule(layer)
+        maps = as_maps(captured, images.shape[2:], None, WHO, module, CURE)
         if not maps.requires_grad:
             raise ValueError(f"{WHO}: {layer or 'the output'} has no derivative. Does forward use no_grad or detach?")
         seeds, units = pairs.seeds(maps.detach()), pairs.settle(maps.detach())[1]
@@ -208,7 +225,7 @@ def _by_autograd(
             signal = torch.zeros_like(maps)
             signal[pairs.image_ids[turn], units[turn]] = seeds[turn].reshape(-1, *maps.shape[2:])
             last = number == len(turns) - 1
-            (down,) = torch.autograd.grad(maps, leaf, signal, retain_graph=not last, materialize_grads=True)
+            down = gradient_of(maps, leaf, signal, retain_graph=not last)
             yield turn, down[pairs.image_ids[turn]]
 
 

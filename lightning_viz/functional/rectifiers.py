@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["RULES", "Rule", "check_rule", "rectified_by"]
+__all__ = ["RULES", "Rule", "check_rule", "gradient_of", "rectified_by"]
 
 log = logging.getLogger("lightning_viz")
 
@@ -43,7 +43,8 @@ def rectified_by(rule: Rule, model: nn.Module) -> Iterator[None]:
     - ``"guided"``: R where both are (Springenberg et al. 2015, Fig. 1).
 
     Activations that let negative values pass (LeakyReLU, GELU, ...) keep their derivative; they are named once in a
-    warning, and so are scripted modules, whose inside can't be reached.
+    warning, and so are scripted modules, whose inside can't be reached. A rectifier put together from other operations,
+    such as ``torch.maximum(x, 0)`` or ``x * (x > 0)``, is not recognised and keeps its derivative too.
 
     Args:
         rule: One of the three.
@@ -57,6 +58,18 @@ def rectified_by(rule: Rule, model: nn.Module) -> Iterator[None]:
             _warn(f"the inside of {module.original_name} (TorchScript) can't be reached by the rule")
     with _RectifierMode(rule):
         yield
+
+
+def gradient_of(output: Tensor, source: Tensor, signal: Tensor | None = None, *, retain_graph: bool = False) -> Tensor:
+    """Compute ``torch.autograd.grad`` of one output, zero where there is no way; inside ``rectified_by`` too.
+
+    ``torch.autograd.grad`` switches the rule off while it works, but a checkpointed part of a model runs again then.
+    """
+    start = torch.ones_like(output) if signal is None else signal
+    (gradient,) = torch.autograd.graph._engine_run_backward(
+        (output,), (start,), retain_graph, False, (source,), allow_unreachable=True, accumulate_grad=False
+    )
+    return torch.zeros_like(source) if gradient is None else gradient
 
 
 class _RectifierMode(TorchFunctionMode):
@@ -123,7 +136,7 @@ def _never(given: dict[str, Any]) -> bool:
 
 def _is_zero(name: str, default: float | None, given: dict[str, Any]) -> bool:
     value = given.get(name, default)
-    return value is not None and (value.numel() == 1 and bool(value == 0) if isinstance(value, Tensor) else value == 0)
+    return value is not None and (bool((value == 0).all()) if isinstance(value, Tensor) else value == 0)
 
 
 def _thresholds_at_zero(given: dict[str, Any]) -> bool:
@@ -131,22 +144,14 @@ def _thresholds_at_zero(given: dict[str, Any]) -> bool:
 
 
 def _starts_below_zero(given: dict[str, Any]) -> bool:
-    return not _is_zero("min_val", -1.0, given)
+    return bool(given.get("min_val", -1.0) < 0)
 
 
-_PASS_NEGATIVE = [
-    "leaky_relu",
-    "prelu",
-    "elu",
-    "selu",
-    "celu",
-    "silu",
-    "gelu",
-    "mish",
-    "hardswish",
-    "rrelu",
-    "softplus",
-]
+# fmt: off
+_PASS_NEGATIVE = (
+    "leaky_relu", "prelu", "elu", "selu", "celu", "silu", "gelu", "mish", "hardswish", "rrelu", "softplus", "tanh",
+)
+# fmt: on
 
 # Name, parameters as torch calls them, when it rectifies, when it lets negative values pass.
 _KINDS: list[tuple[str, str, Callable[[dict[str, Any]], bool], Callable[[dict[str, Any]], bool]]] = [

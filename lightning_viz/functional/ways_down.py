@@ -11,7 +11,7 @@ from lightning_viz.functional.boxes import Box, Pairs, Side, empty, seen_in
 from lightning_viz.functional.rectifiers import Rule
 from lightning_viz.trace import Step, Trace, Value
 
-__all__ = ["Flow", "NotFollowedError", "flows_down", "keep_for"]
+__all__ = ["Flow", "NotFollowedError", "flows_down", "keep_for", "window"]
 
 Signal = Tensor
 """``(P, C, rows, columns)``: what arrives in the box of a value, for each pair."""
@@ -113,7 +113,7 @@ def _through_normalisation(step: Step, box: Box) -> Flow:
     )
 
 
-def _window(step: Step, box: Box, kernel: Sequence[int]) -> tuple[Box, list[tuple[int, int]]]:
+def window(step: Step, box: Box, kernel: Sequence[int]) -> tuple[Box, list[tuple[int, int]]]:
     """Which box a window that slides over a map sees, and its stride and dilation on each side."""
     given, sides, steps = step.arguments, [], []
     for axis, side in enumerate(box):
@@ -135,7 +135,7 @@ def _through_convolution(step: Step, box: Box, scale: Tensor | None) -> Flow:
     given, weight = step.arguments, step.arguments["weight"]
     if given["transposed"] or not isinstance(weight, Tensor) or weight.ndim != 4:
         raise NotFollowedError("a transposed convolution, or weights that depend on the images")
-    arrives, steps = _window(step, box, weight.shape[2:])
+    arrives, steps = window(step, box, weight.shape[2:])
     (stride, dilation), groups = zip(*steps, strict=True), given["groups"]
     filters = (weight if scale is None else weight * scale.reshape(-1, 1, 1, 1)).detach()
     filters = filters.contiguous(memory_format=torch.channels_last)
@@ -171,7 +171,7 @@ def _small_strided(filters: Tensor, stride: int) -> Callable[[Signal, Pairs], Si
 
 def _through_max_pool(step: Step, box: Box, trace: Trace) -> list[Flow]:
     kernel = [_at(step.arguments["kernel_size"], axis) for axis in (0, 1)]
-    arrives, steps = _window(step, box, kernel)
+    arrives, steps = window(step, box, kernel)
     switches = _switches(step, trace, steps)
     strides, dilations = zip(*steps, strict=True)
     sizes = [side.size for side in arrives]
@@ -219,7 +219,7 @@ def _through_average_pool(step: Step, box: Box, trace: Trace) -> list[Flow]:
     if padded or given["ceil_mode"] or given["divisor_override"]:
         raise NotFollowedError("avg_pool2d with windows that differ")
     kernel = [_at(given["kernel_size"], axis) for axis in (0, 1)]
-    arrives, steps = _window(step, box, kernel)
+    arrives, steps = window(step, box, kernel)
 
     def apply(signal: Signal, pairs: Pairs) -> Signal:
         share, down = signal / (kernel[0] * kernel[1]), empty(signal, len(signal), arrives).zero_()
@@ -307,7 +307,7 @@ _RECTIFIERS: dict[str, tuple[str, ...]] = {
     "threshold": ("threshold", "value"),
 }
 
-_IDENTITIES = ("alias", "clone", "contiguous", "detach", "lift_fresh", "_to_copy")
+_IDENTITIES = ("alias", "clone", "contiguous", "lift_fresh", "_to_copy")
 
 _NORMALISATIONS = (
     "native_batch_norm",

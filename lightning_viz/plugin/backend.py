@@ -66,6 +66,7 @@ class LightningVizPlugin(TBPlugin):  # type: ignore[misc]  # TensorBoard has no 
             "/runs": self._answer_runs,
             "/records": self._answer_records,
             "/blob": self._answer_blob,
+            "/probe_image": self._answer_probe_image,
             "/scalar_tags": self._answer_scalar_tags,
             "/scalars": self._answer_scalars,
             "/kept_images": self._answer_kept_images,
@@ -111,6 +112,20 @@ class LightningVizPlugin(TBPlugin):  # type: ignore[misc]  # TensorBoard has no 
         except (OSError, SchemaError) as error:
             raise RequestError(404, f"The file of item {number} of record {seq} can't be shown: {error}.") from None
         return Answer(content, _BLOB_TYPES[item.kind], expires=_YEAR)
+
+    def _answer_probe_image(self, request: Request) -> Answer:
+        store, probe, number = self._store(request), _argument(request, "probe"), _whole_number(request, "image")
+        if not re.fullmatch(r"[0-9a-f]{16}", probe):
+            raise RequestError(400, 'Argument "probe" is not sixteen hexadecimal digits.')
+        if number < 0:
+            raise RequestError(400, 'Argument "image" is negative.')
+        try:
+            content = store.probe_image(probe, number)
+        except FileNotFoundError:
+            raise RequestError(404, f"The store has no image {number} of probe {probe}.") from None
+        except (OSError, SchemaError) as error:
+            raise RequestError(404, f"Image {number} of probe {probe} can't be shown: {error}.") from None
+        return Answer(content, "image/png", expires=_YEAR)
 
     def _answer_scalar_tags(self, request: Request) -> Answer:
         return _as_json({"tags": self._summaries.scalar_tags(_scope(request), self._run(request))})

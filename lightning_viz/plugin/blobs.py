@@ -8,7 +8,7 @@ import numpy as np
 
 from lightning_viz.store import Item, SchemaError
 
-__all__ = ["check_blob", "is_png"]
+__all__ = ["check_blob", "check_png", "is_png"]
 
 _LARGEST_PICTURE = 1 << 26  # pixels: 8192 x 8192, which browsers decode
 _PNG_HEAD = struct.Struct(">8s4x4sIIBB")
@@ -29,6 +29,15 @@ def check_blob(content: bytes, item: Item) -> None:
     shape = _png_shape(content) if item.kind == "picture" else _npy_shape(content)
     if shape != item.shape:
         raise SchemaError(f"its shape is {shape}; its record says {item.shape}")
+
+
+def check_png(content: bytes) -> None:
+    """Check that a file that no record describes is a picture as we write them.
+
+    Raises:
+        SchemaError: Not a whole 8-bit RGB PNG, or too large for a browser.
+    """
+    _png_shape(content)
 
 
 def is_png(content: bytes) -> bool:

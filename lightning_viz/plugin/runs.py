@@ -5,7 +5,7 @@ from threading import Lock
 
 from tensorboard.plugins.base_plugin import TBContext
 
-from lightning_viz.plugin.blobs import check_blob
+from lightning_viz.plugin.blobs import check_blob, check_png
 from lightning_viz.plugin.files import files_in
 from lightning_viz.store import Contents, Item, Record, store_folder
 from lightning_viz.store.reader import Reader
@@ -59,6 +59,24 @@ class RunStore:
         content = self._files.read(f"{self._folder}/{item.file}")
         check_blob(content, item)
         return item, content
+
+    def probe_image(self, probe: str, number: int) -> bytes:
+        """Give one of the images that pictures are made from.
+
+        Args:
+            probe: Its hash, sixteen hexadecimal digits; it becomes part of a path.
+            number: Which of its images, from 0.
+
+        Returns:
+            A PNG.
+
+        Raises:
+            OSError: The file is missing (older stores have none), or can't or must not be read.
+            SchemaError: The file is not what we write.
+        """
+        content = self._files.read(f"{self._folder}/probes/{probe}-{number}.png")
+        check_png(content)
+        return content
 
 
 class Runs:

@@ -62,7 +62,8 @@ def _three_axes(image: ArrayLike, who: str) -> NDArray[np.float32]:
     floats = as_floats(image)
     if floats.ndim != 3 or floats.size == 0:
         raise ValueError(f"{who}: an image must be (C, H, W) and not empty; got {floats.shape}.")
-    return floats if len(floats) in (1, 3) else floats.mean(axis=0, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return floats if len(floats) in (1, 3) else floats.mean(axis=0, keepdims=True)
 
 
 def _draw(floats: NDArray[np.float32], low: float, high: float) -> Picture:
@@ -96,7 +97,8 @@ def resize_map(values: ArrayLike, height: int, width: int) -> NDArray[np.float32
         share = (places - low).reshape((-1, 1) if axis == 0 else (1, -1)).astype(np.float32)
         near, far = floats.take(low, axis), floats.take(np.minimum(low + 1, before - 1), axis)
         with np.errstate(invalid="ignore"):
-            floats = near * (1 - share) + far * share
+            # A share of nothing takes nothing, of infinity too.
+            floats = np.where(share == 0, near, near * (1 - share) + far * share)
     return floats
 
 
@@ -141,10 +143,15 @@ def mosaic(rows: Sequence[Sequence[Picture]], most: int = 128) -> Picture:
     Returns:
         ``(H, W, 3)`` uint8, white between the tiles.
 
+    Raises:
+        ValueError: No pictures.
+
     Example:
         >>> mosaic([[np.zeros((12, 20, 3), np.uint8)] * 2] * 3).shape
         (38, 41, 3)
     """
+    if not any(len(row) for row in rows):
+        raise ValueError("mosaic: there are no pictures.")
     tiles = [[_shrunk(picture, most) for picture in row] for row in rows]
     height = max(tile.shape[0] for row in tiles for tile in row)
     width = max(tile.shape[1] for row in tiles for tile in row)

@@ -5,6 +5,7 @@ import pytest
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the tests of the tab need Playwright")
 from browser.harness import CHROMIUM, FLAGS, Run, Tab, serve, train, weights_at  # noqa: E402
+from browser.maps import Drawn, write_maps  # noqa: E402
 
 from lightning_viz.callbacks.drawing import Drawing  # noqa: E402
 from lightning_viz.render import filter_grid, heat_map  # noqa: E402
@@ -73,4 +74,16 @@ def wild(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     copied.writer.flush()
     copied.store.folder.rename(logdir.parent / "the store was not copied")
     with serve(logdir) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
+    """Runs with maps of images; see ``write_maps``."""
+    return write_maps(tmp_path_factory.mktemp("maps") / "logs")
+
+
+@pytest.fixture(scope="session")
+def maps(drawn: Drawn) -> Iterator[str]:
+    with serve(drawn.logdir) as address:
         yield address

@@ -12,11 +12,21 @@ AXE = ROOT / "node_modules/axe-core/axe.min.js"
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("place", ["plain", "wild"])
-def test_axe_finds_nothing_serious(tab: Tab, request: pytest.FixtureRequest, place: str, dark: bool) -> None:
+@pytest.mark.parametrize(
+    ("place", "state"),
+    [
+        ("plain", ""),
+        ("wild", ""),
+        ("maps", "view=images&runs=first,second&epoch=1"),
+        ("maps", "view=activations&runs=first,second&epoch=1"),
+    ],
+)
+def test_axe_finds_nothing_serious(
+    tab: Tab, request: pytest.FixtureRequest, place: str, state: str, dark: bool
+) -> None:
     if not AXE.exists():
         pytest.skip("axe-core is missing: npm ci")
-    tab.open(request.getfixturevalue(place), dark=dark).ready()
+    tab.open(request.getfixturevalue(place), state, dark=dark).ready()
     tab.frame.evaluate(AXE.read_text())
     violations = tab.frame.evaluate("axe.run().then((result) => result.violations)")
     found = [(one["id"], [node["html"] for node in one["nodes"]]) for one in violations]
@@ -38,8 +48,11 @@ def test_it_is_written_in_tensorboards_font(tab: Tab, plain: str) -> None:
     assert tab.frame.evaluate("[...document.fonts].some((face) => face.family === 'Roboto')")
 
 
-def test_targets_are_large_enough(tab: Tab, plain: str) -> None:
-    tab.open(plain).ready()
+@pytest.mark.parametrize(
+    ("place", "state"), [("plain", ""), ("maps", "view=images&epoch=1"), ("maps", "view=activations")]
+)
+def test_targets_are_large_enough(tab: Tab, request: pytest.FixtureRequest, place: str, state: str) -> None:
+    tab.open(request.getfixturevalue(place), f"{state}&runs=first,second" if state else "").ready()
     for target in tab.frame.locator("button, select, label, input:not([type=checkbox])").all():
         box = target.bounding_box()
         assert min(box["width"], box["height"]) >= 24, target.evaluate("e => e.outerHTML")

@@ -3,9 +3,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from contract.harness import CleanImages, contents, fit, module_class
+from contract.harness import CleanImages, contents, fit, store_of
+from PIL import Image
 from torch import nn
 
 from lightning_viz import Drawing, Probe, VizCallback
@@ -34,6 +36,10 @@ class BatchSpy(ProbeMeans):
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
 
 
+def saved_probe(trainer: Any) -> set[str]:
+    return {path.name for path in (store_of(trainer) / "probes").iterdir()}
+
+
 def test_the_probe_is_the_first_validation_batch(tmp_path: Path) -> None:
     spy = BatchSpy(on_error="raise")
     fit("pytorch_lightning", tmp_path, spy)
@@ -53,8 +59,8 @@ def test_callbacks_without_a_probe_share_one(tmp_path: Path) -> None:
     both = [ProbeMeans(on_error="raise"), ProbeMeans(every_n_epochs=2, on_error="raise")]
     trainer = fit("pytorch_lightning", tmp_path, both)
     assert torch.equal(both[0].seen[0], both[1].seen[0])
-    assert len(list(Path(trainer.log_dir, "plugins/lightning_viz/probes").iterdir())) == 1
-    assert len({record.probe for record in contents(trainer).records}) == 1
+    (key,) = {record.probe for record in contents(trainer).records}
+    assert saved_probe(trainer) == {f"captured-{key}.npz", *(f"{key}-{number}.png" for number in range(4))}
 
 
 @pytest.mark.parametrize("version", ["the same folder", "a new folder"])
@@ -86,8 +92,11 @@ def test_an_explicit_probe_is_used_as_it_is_and_kept_in_the_store(tmp_path: Path
     trainer = fit("pytorch_lightning", tmp_path, watching, precision="bf16-true")
     assert watching.seen[0].dtype == torch.bfloat16
     assert torch.equal(watching.seen[0], images.bfloat16())
-    (saved,) = Path(trainer.log_dir, "plugins/lightning_viz/probes").iterdir()
-    assert saved.name == f"given-{contents(trainer).records[0].probe}.npz"
+    (key,) = {record.probe for record in contents(trainer).records}
+    assert saved_probe(trainer) == {f"given-{key}.npz", f"{key}-0.png", f"{key}-1.png"}
+    for number, image in enumerate(images):
+        png = Image.open(store_of(trainer) / f"probes/{key}-{number}.png")
+        assert np.array_equal(np.asarray(png), np.floor(image.permute(1, 2, 0).numpy() * 255 + 0.5))
 
 
 def test_a_probe_of_a_dataset_is_read_before_training(tmp_path: Path) -> None:
@@ -102,7 +111,7 @@ def test_a_method_that_needs_no_images_names_no_probe(tmp_path: Path) -> None:
 
     trainer = fit("pytorch_lightning", tmp_path, FilterImages(on_error="raise"))
     assert {record.probe for record in contents(trainer).records} == {None}
-    assert not Path(trainer.log_dir, "plugins/lightning_viz/probes").exists()
+    assert not (store_of(trainer) / "probes").exists()
 
 
 def test_a_batch_without_images_is_a_clear_error_only_for_those_who_need_them(tmp_path: Path) -> None:
@@ -110,21 +119,6 @@ def test_a_batch_without_images_is_a_clear_error_only_for_those_who_need_them(tm
     records = contents(fit("pytorch_lightning", tmp_path, watching)).records
     assert all("the first batch could not be used" in record.error for record in records)
     assert all("batch_fn must return (images" in record.error for record in records)
-
-
-def test_layers_of_a_compiled_part_keep_their_names(tmp_path: Path) -> None:
-    from lightning_viz import FilterImages
-
-    class Compiled(module_class("pytorch_lightning")):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = torch.compile(self.net, backend="eager")
-
-        def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-            pass
-
-    trainer = fit("pytorch_lightning", tmp_path, FilterImages("net.0", on_error="raise"), lambda _: Compiled)
-    assert {record.layer for record in contents(trainer).records} == {"net.0"}
 
 
 def test_a_run_that_starts_anew_in_the_same_folder_leaves_nothing_of_the_old_one(tmp_path: Path) -> None:

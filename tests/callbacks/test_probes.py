@@ -3,6 +3,7 @@ import logging
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from lightning_viz import Probe
@@ -83,7 +84,7 @@ def test_only_a_probe_that_was_looked_at_is_saved_and_once(tmp_path):
     assert saved_files(probes) == []
     key = drawn(probes)
     assert drawn(probes) == key
-    assert saved_files(probes) == [f"captured-{key}.npz"]
+    assert saved_files(probes) == [*(f"{key}-{number}.png" for number in range(8)), f"captured-{key}.npz"]
     with np.load(probes.store.folder / "probes" / f"captured-{key}.npz") as arrays:
         assert np.array_equal(arrays["images"], FIRST[:8].numpy())
         assert arrays["labels"].tolist() == list(range(8))
@@ -93,7 +94,29 @@ def test_given_images_are_saved_as_given(tmp_path):
     probes, given = probes_of(tmp_path), Probe(FIRST[:3].double().requires_grad_())
     assert saved_files(probes) == []
     key = drawn(probes, given)
-    assert saved_files(probes) == [f"given-{key}.npz"]
+    assert saved_files(probes) == [*(f"{key}-{number}.png" for number in range(3)), f"given-{key}.npz"]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5])
+def test_the_images_are_kept_as_pictures_too(tmp_path, channels):
+    normalised = torch.linspace(-2.0, 2.0, channels * 12 * 20).reshape(1, channels, 12, 20)
+    probes, given = probes_of(tmp_path), Probe(normalised, mean=0.5, std=0.25)
+    assert probes.of(given).images.shape[1] == channels
+    key = probes.saved(given)
+    pixels = np.asarray(Image.open(probes.store.folder / f"probes/{key}-0.png"))
+    shown = (normalised[0] * 0.25 + 0.5).permute(1, 2, 0).numpy()
+    shown = shown if channels == 3 else np.repeat(shown.mean(axis=2, keepdims=True), 3, axis=2)
+    assert pixels.shape == (12, 20, 3)
+    assert np.abs(pixels - shown * 255).max() <= 0.5 + 1e-3
+
+
+def test_what_is_not_finite_is_marked_in_the_picture(tmp_path):
+    image = torch.full((1, 3, 12, 20), 0.5)
+    image[0, 1, 2, 7] = float("nan")
+    probes, given = probes_of(tmp_path), Probe(image)
+    pixels = np.asarray(Image.open(probes.store.folder / f"probes/{drawn(probes, given)}-0.png"))
+    assert pixels[2, 7].tolist() == [255, 0, 255]
+    assert pixels[2, 6].tolist() == [128, 128, 128]
 
 
 def test_without_a_store_nothing_is_saved():

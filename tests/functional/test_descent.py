@@ -50,7 +50,7 @@ def compare(model, layer, images, rule, tolerance, count=5):
 
 def follows(model, layer, images, rule="deconvnet"):
     with isolated(model):
-        plan_descent(trace(model, images, layer, ways_down.keep_for(rule)), rule)
+        plan_descent(trace(model, images, [layer], ways_down.keep_for(rule)), layer, rule)
 
 
 class Parts(nn.Module):
@@ -139,14 +139,14 @@ def test_what_can_not_be_followed_goes_the_plain_way_and_says_so_quietly(name, l
 
 def test_a_box_without_its_halo_is_found(monkeypatch):
     """The comparison above can fail: a box that is one pixel too small gives another picture."""
-    window = ways_down._window
+    window = ways_down.window
 
     def smaller(step, box, kernel):
         arrives, steps = window(step, box, kernel)
         rows, columns = (side._replace(size=side.size - 2, start=side.start + 2) for side in arrives)
         return boxes.Box(rows, columns), steps
 
-    monkeypatch.setattr(ways_down, "_window", smaller)
+    monkeypatch.setattr(ways_down, "window", smaller)
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU())
     with pytest.raises(AssertionError):
@@ -157,7 +157,8 @@ def test_the_box_is_the_receptive_field():
     model = nn.Sequential(
         nn.Conv2d(3, 8, 11, 4, 2), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(8, 8, 5, padding=2)
     ).eval()
-    descent = plan_descent(trace(model, torch.randn(1, 3, 160, 224), "3", ways_down.keep_for("deconvnet")), "deconvnet")
+    traced = trace(model, torch.randn(1, 3, 160, 224), ["3"], ways_down.keep_for("deconvnet"))
+    descent = plan_descent(traced, "3", "deconvnet")
     # 11 + 4 * (2 + 2 * 4) = 51 pixels, 8 apart; the first begins at -2 - 8 * 2.
     assert descent.boxes[0].rows == descent.boxes[0].columns == boxes.Side(stride=8, start=-18, size=51)
 

@@ -15,6 +15,7 @@ from werkzeug.test import Client, TestResponse
 from lightning_viz.callbacks.drawing import Drawing
 from lightning_viz.loggers import mark_run
 from lightning_viz.plugin.backend import LightningVizPlugin
+from lightning_viz.render import encode_png
 from lightning_viz.store import PLUGIN_NAME, Record, Store, store_folder
 
 PICTURE = np.arange(12 * 20 * 3, dtype=np.uint8).reshape(12, 20, 3)
@@ -43,6 +44,12 @@ def write_store(run: Path, epochs: int, *, indexed: bool = True) -> Store:
     if indexed:
         store.write_index()
     return store
+
+
+def write_probe(store: Store) -> str:
+    """A probe of one image; gives its hash."""
+    images = np.zeros((1, 3, *PICTURE.shape[:2]), np.float32)
+    return store.write_probe({"images": images}, lambda: [encode_png(PICTURE)], captured=False)
 
 
 def write_events(run: Path, epochs: int = 0, *, marker: bool = True) -> None:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from plugin.harness import Tab, write_events, write_record, write_store
+from plugin.harness import Tab, write_events, write_probe, write_record, write_store
 
 from lightning_viz.plugin.files import files_in
 from lightning_viz.store import Store
@@ -66,6 +66,14 @@ def test_a_remote_run_is_read_and_its_growth_seen(tmp_path, bucket):
     assert (response.status_code, response.data) == (200, (store.folder / "blobs/000003-filters-1.npy").read_bytes())
     (listed,) = tab.json("runs")["runs"]
     assert (listed["source"], listed["model"], listed["last_seq"]) == ("store", "Net", 3)
+
+
+def test_the_images_of_a_remote_probe_are_read(tmp_path, bucket):
+    store = write_store(tmp_path / "run", 0)
+    key = write_probe(store)
+    upload(bucket, store)
+    response = remote_tab(tmp_path).get("probe_image", run="run", probe=key, image=0)
+    assert (response.status_code, response.data) == (200, (store.folder / f"probes/{key}-0.png").read_bytes())
 
 
 def test_a_remote_run_without_a_store_falls_back_to_the_kept_images(tmp_path, bucket):

@@ -24,6 +24,7 @@ from torch.utils.tensorboard import SummaryWriter
 from lightning_viz.plugin import backend
 
 EPOCHS = 3
+NO_PROBE = "0123456789abcdef"
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +216,33 @@ def test_without_a_folder_the_kept_images_remain(tmp_path):
             404,
             "Record 1 has no item -1, or there is no such record.",
         ),
+        ("probe_image", {"run": "a/version_0", "image": 0}, 400, 'Argument "probe" is missing.'),
+        ("probe_image", {"run": "a/version_0", "probe": NO_PROBE}, 400, 'Argument "image" is missing.'),
+        (
+            "probe_image",
+            {"run": "a/version_0", "probe": NO_PROBE, "image": "x"},
+            400,
+            'Argument "image" is not a whole number.',
+        ),
+        (
+            "probe_image",
+            {"run": "a/version_0", "probe": NO_PROBE, "image": -1},
+            400,
+            'Argument "image" is negative.',
+        ),
+        (
+            "probe_image",
+            {"run": "a/version_0", "probe": NO_PROBE[:-1], "image": 0},
+            400,
+            'Argument "probe" is not sixteen hexadecimal digits.',
+        ),
+        (
+            "probe_image",
+            {"run": "a/version_0", "probe": NO_PROBE, "image": 0},
+            404,
+            f"The store has no image 0 of probe {NO_PROBE}.",
+        ),
+        ("probe_image", {"run": "no", "probe": NO_PROBE, "image": 0}, 404, 'TensorBoard knows no run "no".'),
         ("scalars", {"run": "a/version_0", "tag": "no"}, 404, 'Run "a/version_0" has no scalars "no".'),
         ("scalars", {"run": "a/version_0"}, 400, 'Argument "tag" is missing.'),
         ("kept_image", {"key": "no"}, 404, "No such image; TensorBoard may have dropped it for a newer one."),
@@ -227,7 +255,18 @@ def test_errors_are_a_sentence(tab, route, query, code, reason):
 
 
 @pytest.mark.parametrize(
-    "route", ["runs", "records", "blob", "scalar_tags", "scalars", "kept_images", "kept_image", "static/index.js"]
+    "route",
+    [
+        "runs",
+        "records",
+        "blob",
+        "probe_image",
+        "scalar_tags",
+        "scalars",
+        "kept_images",
+        "kept_image",
+        "static/index.js",
+    ],
 )
 @pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_nothing_but_get_is_answered(tab, route, method):

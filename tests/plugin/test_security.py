@@ -92,7 +92,7 @@ def test_no_path_leads_out_of_the_static_folder(tab, name):
 
 
 @pytest.mark.parametrize("name", [*OUTSIDE, "other/../run", "./run", "run/", "RUN"])
-@pytest.mark.parametrize("route", ["records", "blob", "scalar_tags", "scalars", "kept_images"])
+@pytest.mark.parametrize("route", ["records", "blob", "probe_image", "scalar_tags", "scalars", "kept_images"])
 def test_a_run_is_a_name_that_tensorboard_knows(tab, route, name):
     response = tab.get(route, run=name, seq=1, item=0, tag="train_loss")
     assert response.status_code == 404
@@ -227,14 +227,18 @@ def test_whoever_wrote_the_description_the_page_gets_the_types_it_expects(logdir
     assert [type(listed[name]) for name in ("model", "hyper_parameters", "layers")] == [str, dict, list]
 
 
-texts = st.sampled_from(["run", "other", "1", "2", "-1", "0", "train_loss", *OUTSIDE]) | st.text(max_size=20)
+texts = st.sampled_from(["run", "other", "1", "2", "-1", "0", "train_loss", "0123456789abcdef", *OUTSIDE]) | st.text(
+    max_size=20
+)
 
 
-NAMES = st.sampled_from(["run", "after", "seq", "item", "t", "tag", "key"])
+NAMES = st.sampled_from(["run", "after", "seq", "item", "t", "tag", "key", "probe", "image"])
 
 
 @given(
-    route=st.sampled_from(["runs", "records", "blob", "scalar_tags", "scalars", "kept_images", "kept_image"]),
+    route=st.sampled_from(
+        ["runs", "records", "blob", "probe_image", "scalar_tags", "scalars", "kept_images", "kept_image"]
+    ),
     query=st.dictionaries(NAMES | texts, texts, max_size=5),
 )
 def test_any_query_gets_an_answer_of_ours(tab, route, query):
@@ -243,7 +247,7 @@ def test_any_query_gets_an_answer_of_ours(tab, route, query):
 
 @given(query=st.binary(max_size=40))
 def test_any_bytes_as_a_query_get_an_answer_of_ours(tab, query):
-    for route in ("blob", "records", "kept_image"):
+    for route in ("blob", "records", "probe_image", "kept_image"):
         environ = {"QUERY_STRING": "run=run&key=" + query.decode("latin-1")}
         check_answer(tab.client.get(f"/data/plugin/lightning_viz/{route}", environ_overrides=environ))
 

@@ -194,6 +194,53 @@ def test_equal_probes_are_kept_once_under_one_hash(store):
     assert files(store) == {f"probes/captured-{key}.npz", f"probes/given-{key}.npz"}
 
 
+def test_the_pictures_of_a_probe_are_made_and_written_once(store):
+    arrays, calls = {"images": np.zeros((3, 1, 12, 20), np.float32)}, []
+
+    def pictures():
+        calls.append(1)
+        return (f"png {number} of call {len(calls)}".encode() for number in range(3))
+
+    key = store.write_probe(arrays, pictures, captured=True)
+    names = {f"probes/{key}-{number}.png" for number in range(3)}
+    assert files(store) == {f"probes/captured-{key}.npz", *names}
+    for again in (store, Store(store.folder)):
+        assert again.write_probe(arrays, pictures, captured=False) == key
+    assert calls == [1]
+    assert files(store) == {f"probes/captured-{key}.npz", f"probes/given-{key}.npz", *names}
+    assert [(store.folder / f"probes/{key}-{number}.png").read_bytes() for number in range(3)] == [
+        f"png {number} of call 1".encode() for number in range(3)
+    ]
+    other = store.write_probe({"images": arrays["images"] + 1}, pictures, captured=True)
+    assert (store.folder / f"probes/{other}-2.png").read_bytes() == b"png 2 of call 2"
+
+
+def test_pictures_of_a_probe_that_were_cut_short_are_completed(store):
+    arrays = {"images": np.zeros((3, 1, 12, 20), np.float32)}
+
+    def pictures(size):
+        return lambda: (bytes([number]) * size for number in range(3))
+
+    def cut_short():
+        yield from list(pictures(10)())[:2]
+        raise RuntimeError("encoder")
+
+    with pytest.raises(RuntimeError, match="encoder"):
+        store.write_probe(arrays, cut_short, captured=True)
+    assert not [name for name in files(store) if name.endswith(".npz")]
+    key = store.write_probe(arrays, pictures(10), captured=True)
+    assert {f"probes/{key}-{number}.png" for number in range(3)} <= files(store)
+
+
+def test_a_full_disk_leaves_no_half_picture_of_a_probe(store):
+    arrays = {"images": np.zeros((1, 1, 12, 20), np.float32)}
+    with full_disk(), pytest.raises(OSError, match="too large"):
+        store.write_probe(arrays, lambda: [b"x" * 5000], captured=True)
+    assert files(store) == set()
+    key = store.write_probe(arrays, lambda: [b"x" * 5000], captured=True)
+    assert (store.folder / f"probes/{key}-0.png").read_bytes() == b"x" * 5000
+
+
 @pytest.mark.parametrize(
     "change",
     [

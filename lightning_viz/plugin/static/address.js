@@ -1,5 +1,7 @@
 /** The state in the address bar, and back. What is as usual is left out. */
 
+import { OPACITY } from "./state.js";
+
 /** @typedef {import("./types.js").State} State */
 
 /**
@@ -13,9 +15,11 @@ export function addressOf(state) {
   if (state.epoch !== null) values.epoch = String(state.epoch);
   if (state.chosen !== null) values.runs = state.chosen.map(escape).join(",");
   if (state.tag !== null) values.tag = state.tag;
-  if (state.scale !== "filter") values.scale = state.scale;
+  if (state.scale !== null) values.scale = state.scale;
   if (state.zoom !== 1) values.zoom = String(state.zoom);
   if (state.unit !== null) values.unit = `${state.unit.unit},${state.unit.layer}`;
+  if (state.image !== 0) values.image = String(state.image);
+  if (state.opacity !== OPACITY) values.opacity = String(state.opacity);
   return values;
 }
 
@@ -26,15 +30,18 @@ export function addressOf(state) {
 export function stateOf(values) {
   const epoch = Number(values.epoch ?? NaN);
   const zoom = Number(values.zoom ?? NaN);
+  const opacity = Number(values.opacity || NaN);
   const [, unit, layer] = /^(\d+),(.*)$/.exec(values.unit ?? "") ?? [];
   return {
     view: values.view ?? null,
     epoch: Number.isFinite(epoch) ? epoch : null,
     chosen: values.runs === undefined ? null : values.runs.split(",").filter(Boolean).map(unescape),
     tag: values.tag ?? null,
-    scale: values.scale === "shared" ? "shared" : "filter",
+    scale: values.scale === "shared" || values.scale === "own" ? values.scale : null,
     zoom: zoom > 0 && zoom <= 16 ? zoom : 1,
     unit: unit === undefined ? null : { unit: Number(unit), layer },
+    image: /^\d{1,6}$/.test(values.image ?? "") ? Number(values.image) : 0,
+    opacity: opacity >= 0 && opacity <= 1 ? opacity : OPACITY,
   };
 }
 

@@ -41,6 +41,7 @@ export async function fetchRecords(run, after) {
   const { records } = await ask("records", { run, after });
   for (const record of records) {
     record.epoch = Math.round(record.epoch * 1e6) / 1e6; // so that equal epochs of two runs are equal
+    record.photographs = record.probe ? `${address("probe_image", { run, probe: record.probe })}&image=` : null;
     record.items.forEach((/** @type {any} */ item, /** @type {number} */ number) => {
       item.url = address("blob", { run, seq: record.seq, item: number, t: record.wall_time });
     });

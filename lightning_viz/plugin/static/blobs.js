@@ -5,7 +5,7 @@ import { parseNpy } from "./npy.js";
 /** @typedef {import("./types.js").Ref} Ref */
 /** @typedef {import("./types.js").Values} Values */
 
-const BUDGET = 32 * 2 ** 20;
+const BUDGET = 96 * 2 ** 20;
 const PARALLEL = 6;
 
 /**

@@ -3,8 +3,10 @@
  * filters; three input channels in colour, one in grey, else rows are filters and columns input channels.
  */
 
+import { finiteRange, linear, markOf } from "./colours.js";
+
 /** @typedef {import("./types.js").Values} Values */
-/** @typedef {{low: number, high: number}} Range */
+/** @typedef {import("./colours.js").Range} Range */
 
 /**
  * Where everything lies in the picture of filters of a shape.
@@ -21,10 +23,6 @@
  */
 
 const MOST = 64;
-const GREY = 128;
-const NAN = [255, 0, 255];
-const PLUS_INFINITY = [255, 230, 0];
-const MINUS_INFINITY = [0, 230, 255];
 
 /** @param {number} count */
 function gridColumns(count) {
@@ -82,21 +80,6 @@ export function boxOf(layout, unit) {
 }
 
 /**
- * The smallest and largest finite value; 0 and 0 where none is.
- * @param {Float32Array} data
- * @returns {Range}
- */
-export function finiteRange(data) {
-  let low = Infinity;
-  let high = -Infinity;
-  for (const value of data) {
-    if (value < low && value !== -Infinity) low = value;
-    if (value > high && value !== Infinity) high = value;
-  }
-  return low <= high ? { low, high } : { low: 0, high: 0 };
-}
-
-/**
  * @param {Values} filters  (K, C, h, w)
  * @param {number} unit
  */
@@ -149,28 +132,6 @@ function drawTile(image, left, top, width, [red, green, blue], size, toByte) {
     image.data[place + 2] = mark ? mark[2] : toByte(blue[i]);
     image.data[place + 3] = 255;
   }
-}
-
-/** @param {number} value */
-function markOf(value) {
-  if (Number.isFinite(value)) return null;
-  return Number.isNaN(value) ? NAN : value > 0 ? PLUS_INFINITY : MINUS_INFINITY;
-}
-
-/**
- * low..high to 0..255, clipped; a range of nothing is mid-grey. In halves and in float32, like the Python side.
- * @param {Range} range
- */
-function linear({ low, high }) {
-  const single = Math.fround;
-  const start = single(0.5 * low);
-  const span = single(single(0.5 * high) - start);
-  if (!(span > 0)) return () => GREY;
-  /** @param {number} value */
-  return (value) => {
-    const part = single(single(single(0.5 * value) - start) / span);
-    return Math.max(0, Math.min(255, Math.floor(single(single(part * 255) + 0.5))));
-  };
 }
 
 /**

@@ -6,15 +6,22 @@ import { html, render as mount } from "./vendor/htm-preact-3.1.1.js";
 
 // Modules far down the tree, named here so that the browser asks for them at once and not one after the other.
 import "./api.js";
+import "./colours.js";
 import "./components/curve.js";
+import "./components/imagestage.js";
+import "./components/mapcell.js";
 import "./components/picture.js";
 import "./draw.js";
+import "./kinds.js";
+import "./maps.js";
 import "./npy.js";
+import "./photographs.js";
 import "./vendor/uPlot-1.6.32.js";
+import "./views/activations.js";
 import "./views/filters.js";
 import "./words.js";
 
-const styles = Promise.all(["./vendor/uPlot-1.6.32.css", "./style.css"].map(addStyle));
+const styles = Promise.all(["./vendor/uPlot-1.6.32.css", "./style.css", "./views.css"].map(addStyle));
 
 /** @param {string} file */
 function addStyle(file) {

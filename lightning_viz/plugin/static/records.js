@@ -56,10 +56,10 @@ export function layersOf(runs, method) {
 
 /**
  * @param {Rec[][]} runs
- * @param {string} method
+ * @param {string[]} methods
  */
-export function epochsOf(runs, method) {
-  const layers = runs.flatMap((records) => [...(shelf(records).get(method)?.values() ?? [])]);
+export function epochsOf(runs, methods) {
+  const layers = runs.flatMap((records) => methods.flatMap((method) => [...(shelf(records).get(method)?.values() ?? [])]));
   return ascending(layers.flat().map((record) => record.epoch));
 }
 
@@ -77,6 +77,16 @@ export function lookUp(records, method, layer, epoch) {
   // A drawing that failed before it had a layer is recorded without one.
   const failed = [...here, ...history(records, method, "")].findLast((one) => one.error && one.epoch === epoch);
   return { record, error: record ? null : (failed?.error ?? null) };
+}
+
+/**
+ * Whether runs were drawn from different images.
+ * @param {Rec[][]} runs
+ * @param {string[]} methods
+ */
+export function otherProbes(runs, methods) {
+  const probes = runs.flatMap((records) => records.filter((one) => one.probe && methods.includes(one.method)).map((one) => one.probe));
+  return new Set(probes).size > 1;
 }
 
 /**
@@ -105,7 +115,7 @@ export function recordsFromKept(kept, pairs) {
     const epoch = Math.max(0, epochOf(step));
     const whole = Math.round(epoch);
     const record = records.get(JSON.stringify([method, layer, step])) ?? {
-      seq: 0, method, layer, step, wall_time, batches: step, probe: null, error: null, scalars: {}, meta: {}, items: [],
+      seq: 0, method, layer, step, wall_time, batches: step, probe: null, photographs: null, error: null, scalars: {}, meta: {}, items: [],
       epoch: Math.abs(epoch - whole) < 0.05 ? whole : Math.round(epoch * 100) / 100,
     };
     record.items.push({

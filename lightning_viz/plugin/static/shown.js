@@ -23,7 +23,9 @@ export const shownViews = (state) => viewsFor(shownRecords(state).flatMap(method
 /** @param {State} state */
 export function currentView(state) {
   const views = shownViews(state);
-  return views.find((view) => view.method === state.view) ?? views[0] ?? null;
+  const asked = state.view ?? "";
+  // Links of older versions name a method.
+  return views.find((view) => view.name === asked) ?? views.find((view) => view.methods.includes(asked)) ?? views[0] ?? null;
 }
 
 /**
@@ -32,7 +34,7 @@ export function currentView(state) {
  */
 export function shownEpochs(state) {
   const view = currentView(state);
-  return view ? epochsOf(shownRecords(state), view.method) : [];
+  return view ? epochsOf(shownRecords(state), view.methods) : [];
 }
 
 /**

@@ -12,12 +12,16 @@ import { merge } from "./records.js";
 /** How many runs we choose when nobody has. */
 const FEW = 5;
 
+/** How much of a map over a photograph is the map, as `lightning_viz.render.overlay` has it. */
+export const OPACITY = 0.6;
+
 /** @type {State} */
 export const INITIAL = {
   link: "loading", problem: "",
   runs: [], order: [], records: {}, problems: {}, kept: {}, tags: {}, series: {},
   chosen: null, automatic: [],
-  epoch: null, view: null, tag: null, scale: "filter", zoom: 1, unit: null, hovered: null,
+  epoch: null, view: null, tag: null, scale: null, zoom: 1, unit: null, hovered: null,
+  image: 0, opacity: OPACITY,
   playing: false, help: false,
 };
 

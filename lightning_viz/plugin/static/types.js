@@ -26,6 +26,7 @@
  * @property {number} epoch
  * @property {number} step
  * @property {string | null} probe
+ * @property {string | null} photographs  Where the images of its probe are; their number follows.
  * @property {string | null} error
  * @property {Record<string, number | string>} scalars
  * @property {Record<string, any>} meta
@@ -51,16 +52,25 @@
  * @property {string[] | null} chosen  Null: we choose.
  * @property {string[]} automatic  What we chose.
  * @property {number | null} epoch  Null: the last one, also when a newer one comes.
- * @property {string | null} view  A method; null: the first.
+ * @property {string | null} view  The name of one, or a method; null: the first.
  * @property {string | null} tag  Null: the loss.
- * @property {"filter" | "shared"} scale
+ * @property {Scale | null} scale  Null: as the view usually has it.
  * @property {number} zoom  1: as large as fits.
  * @property {Unit | null} unit  Chosen by a click; stays while the epoch moves.
  * @property {string | null} hovered  The layer under the pointer.
+ * @property {number} image  Which of the probe's, where a view shows one.
+ * @property {number} opacity  0: the photograph alone; 1: the map alone.
  * @property {boolean} playing
  * @property {boolean} help
  *
  * @typedef {<A extends unknown[]>(change: (state: State, ...args: A) => State, ...args: A) => void} Act
+ *
+ * @typedef {"own" | "shared"} Scale  Of each filter or map alone, or of all shown runs and epochs.
+ *
+ * @typedef {Object} Scales  What the switch between the two says in a view: a word, and an explanation.
+ * @property {Scale} usual
+ * @property {[string, string]} own
+ * @property {[string, string]} shared
  *
  * @typedef {Object} Ref  Something to fetch and decode.
  * @property {string} url
@@ -76,12 +86,28 @@
  * @property {Act} act
  * @property {import("./blobs.js").Blobs} blobs
  *
- * @typedef {Object} View  One way to show the records of a method; see views/index.js.
- * @property {string} method
+ * @typedef {Object} StageProps
+ * @property {State} state
+ * @property {Run[]} runs  The shown ones.
+ * @property {Rec[][]} lists  Their records.
+ * @property {Act} act
+ * @property {View} view
+ * @property {number} epoch
+ * @property {(epoch: number) => void} go
+ * @property {import("./blobs.js").Blobs} blobs
+ *
+ * @typedef {(props: any) => import("./vendor/htm-preact-3.1.1.js").VNode | null} Component
+ *
+ * @typedef {Object} View  One way to show the records of some methods; see views/index.js.
+ * @property {string} name  In the address.
+ * @property {string[]} methods
  * @property {string} title
- * @property {boolean} scales  Whether the switch between per-filter and shared scale means something.
- * @property {(props: CellProps) => import("./vendor/htm-preact-3.1.1.js").VNode} Cell
- * @property {(record: Rec, state: State) => Ref[]} needs  What Cell will ask the cache for.
+ * @property {Scales | null} scales  Null: there is nothing to choose.
+ * @property {boolean} [opacity]  Whether maps lie over photographs.
+ * @property {Component} [Cell]  Draws a record, in rows of layers and columns of runs; gets CellProps.
+ * @property {Component} [Top]  Stands above all cells; gets StageProps.
+ * @property {Component} [Stage]  Or draws everything itself; gets StageProps.
+ * @property {(record: Rec, state: State) => Ref[]} needs  What will be asked of the cache.
  */
 
 export {};

@@ -44,3 +44,13 @@ export function title(method) {
   const words = method.replaceAll("_", " ").trim() || "Untitled";
   return words[0].toUpperCase() + words.slice(1);
 }
+
+/**
+ * A probability; or a score, where nothing makes probabilities of scores.
+ * @param {unknown} value
+ */
+export function share(value) {
+  const real = Number(value);
+  if (!(real >= 0 && real <= 1)) return number(value);
+  return real > 0 && real < 0.005 ? "<1%" : `${Math.round(100 * real)}%`;
+}

@@ -49,6 +49,9 @@ export function App() {
     if (places.length) act(goTo, along(places, currentEpoch(now, places), by));
   }
 
+  /** @param {number} to */
+  const go = (to) => act(goTo, to);
+
   function play() {
     const now = store.get();
     const places = shownEpochs(now);
@@ -126,7 +129,7 @@ export function App() {
       <${Toolbar} ...${{ state, act }} />
       ${state.link === "lost" && html`<p class="notice" role="alert">TensorBoard does not answer (${state.problem}). What you see may be old; asking again.</p>`}
       ${view
-        ? html`<${Comparison} ...${{ state, act, view, epoch, blobs }} />
+        ? html`<${view.Stage ?? Comparison} ...${{ state, act, view, epoch, blobs, runs: shownRuns(state), lists: shownRecords(state), go }} />
             <${Timeline} ...${{ state, act, epoch, epochs, dark, step, play }} />`
         : html`<${whyNothing(state)} />`}
     </main>
@@ -149,10 +152,12 @@ function whyNothing(state) {
 function refsAt(state, epoch) {
   const view = /** @type {import("../types.js").View} */ (currentView(state));
   const lists = shownRecords(state);
-  return layersOf(lists, view.method).flatMap((layer) =>
-    lists.flatMap((records) => {
-      const { record } = lookUp(records, view.method, layer, epoch);
-      return record ? view.needs(record, state) : [];
-    }),
+  return view.methods.flatMap((method) =>
+    layersOf(lists, method).flatMap((layer) =>
+      lists.flatMap((records) => {
+        const { record } = lookUp(records, method, layer, epoch);
+        return record ? view.needs(record, state) : [];
+      }),
+    ),
   );
 }

@@ -2,12 +2,12 @@
 
 import { around, nearest } from "../epochs.js";
 import { goTo } from "../moves.js";
-import { history, layersOf, lookUp } from "../records.js";
-import { shownRecords, shownRuns } from "../shown.js";
-import { html, useLayoutEffect, useRef, useState } from "../vendor/htm-preact-3.1.1.js";
+import { history, layersOf, lookUp, otherProbes } from "../records.js";
+import { html } from "../vendor/htm-preact-3.1.1.js";
 import { epochText } from "../words.js";
 import { enlargement } from "./picture.js";
 import { RunHead } from "./runs.js";
+import { useStageSize } from "./size.js";
 
 /** @typedef {import("../types.js").State} State */
 /** @typedef {import("../types.js").Act} Act */
@@ -19,26 +19,13 @@ const PADDING = 12;
 /** What is above and below a picture: name of the layer, caption. */
 const AROUND = 76;
 
-/** @param {{state: State, act: Act, view: View, epoch: number, blobs: import("../blobs.js").Blobs}} props */
-export function Comparison({ state, act, view, epoch, blobs }) {
-  const stage = useRef(/** @type {any} */ (null));
-  const [size, setSize] = useState({ width: 0, height: 0 });
-  useLayoutEffect(() => {
-    const measure = () => {
-      if (!stage.current.clientHeight) return; // another tab is open
-      const heads = stage.current.querySelector(".heads").offsetHeight;
-      setSize({ width: stage.current.clientWidth, height: stage.current.clientHeight - heads });
-    };
-    const observer = new ResizeObserver(measure);
-    observer.observe(stage.current);
-    measure();
-    return () => observer.disconnect();
-  }, []);
-
-  const runs = shownRuns(state);
-  const lists = shownRecords(state);
-  const layers = layersOf(lists, view.method);
-  const failedOnly = lists.some((records) => history(records, view.method, "").length > 0);
+/** @param {import("../types.js").StageProps} props */
+export function Comparison(props) {
+  const { state, act, view, epoch, blobs, runs, lists } = props;
+  const [stage, size] = useStageSize();
+  const [method] = view.methods;
+  const layers = layersOf(lists, method);
+  const failedOnly = lists.some((records) => history(records, method, "").length > 0);
   const rows = layers.length || !failedOnly ? layers : [""];
   const gap = runs.length > 3 ? 12 : 24;
   const width = Math.max(NARROWEST, Math.floor((size.width - 2 * PADDING - gap * (runs.length - 1)) / runs.length));
@@ -47,12 +34,13 @@ export function Comparison({ state, act, view, epoch, blobs }) {
 
   return html`<div class="stage" ref=${stage}>
     <div class="comparison" style=${`--column:${width}px;--columns:${runs.length};--gap:${gap}px;--padding:${PADDING}px`}>
-      <div class="heads">${runs.map((run) => html`<${RunHead} key=${run.run} state=${state} run=${run} />`)}</div>
-      ${otherProbes(lists, view.method) && html`<p class="notice">
-        These runs were not drawn from the same probe images, so compare their pictures with care.
-      </p>`}
+      <div class="top">
+        ${view.Top && html`<${view.Top} ...${props} />`}
+        <div class="heads">${runs.map((run) => html`<${RunHead} key=${run.run} state=${state} run=${run} />`)}</div>
+      </div>
+      ${otherProbes(lists, view.methods) && html`<${OtherProbes} />`}
       ${size.width > 0 && rows.map((layer) => {
-        const related = relatedRecords(lists, view.method, layer);
+        const related = relatedRecords(lists, method, layer);
         return html`<section class="row" key=${layer} aria-label=${`layer ${layer}`}>
           <h3>${layer || "no layer"}</h3>
           <div class="cells">
@@ -67,17 +55,22 @@ export function Comparison({ state, act, view, epoch, blobs }) {
   </div>`;
 }
 
+export const OtherProbes = () => html`<p class="notice">
+  These runs were not drawn from the same probe images, so compare their pictures with care.
+</p>`;
+
 /**
  * @param {{records: Rec[], loaded: boolean, layer: string, related: Rec[], room: {width: number, height: number},
  *   state: State, act: Act, view: View, epoch: number, blobs: import("../blobs.js").Blobs}} props
  */
 function Cell({ records, loaded, layer, related, room, state, act, view, epoch, blobs }) {
-  const { record, error } = lookUp(records, view.method, layer, epoch);
+  const [method] = view.methods;
+  const { record, error } = lookUp(records, method, layer, epoch);
   if (record) return html`<${view.Cell} ...${{ record, related, room, state, act, blobs }} />`;
-  const epochs = history(records, view.method, layer).filter((one) => !one.error).map((one) => one.epoch);
-  const like = history(records, view.method, layer).find((one) => one.epoch === nearest(epochs, epoch));
+  const epochs = history(records, method, layer).filter((one) => !one.error).map((one) => one.epoch);
+  const like = history(records, method, layer).find((one) => one.epoch === nearest(epochs, epoch));
   // A failure without a layer concerns every layer that the run has; or all of them when it has none.
-  if (error && (epochs.length || !layersOf([records], view.method).length)) {
+  if (error && (epochs.length || !layersOf([records], method).length)) {
     return html`<div class="gap" style=${roomOf(like, room)}>
       <p class="failed"><b>Drawing failed at epoch ${epochText(epoch)}.</b><br />${error}</p>
     </div>`;
@@ -121,13 +114,4 @@ function relatedRecords(lists, method, layer) {
   const related = lists.flatMap((records) => history(records, method, layer));
   known.set(key, { lists, related });
   return related;
-}
-
-/**
- * @param {Rec[][]} lists
- * @param {string} method
- */
-function otherProbes(lists, method) {
-  const probes = lists.flatMap((records) => records.filter((one) => one.method === method && one.probe).map((one) => one.probe));
-  return new Set(probes).size > 1;
 }

@@ -16,6 +16,9 @@ export function Help({ onClose }) {
         Point at a filter to read its values; click it to keep it marked while the epoch moves. Click the curve to go there.</p>
       <p>Scale “per filter” shows shapes: each filter goes from its own minimum (black) to its own maximum (white). Scale
         “shared by runs and epochs” shows strengths: one scale per layer, that of the shown runs over all their epochs.</p>
+      <p>Images: a line per run, a column per map. A tick on a column’s scale is how far a run reaches at this epoch. Small
+        reconstructions are enlarged; frames in the photograph show where they lie. Activations: the maps of a layer’s
+        units for the image that is chosen at the top, the most active first.</p>
       <p class="colours"><i style="background:#ff00ff"></i> not a number <i style="background:#ffe600"></i> +∞ <i style="background:#00e6ff"></i> −∞</p>
       <button class="link" onClick=${() => dialog.current.close()}>Close</button>
     </div>

@@ -17,16 +17,16 @@ export function Toolbar({ state, act }) {
   const zoom = (by) => act(put, { zoom: ZOOMS[Math.max(0, Math.min(ZOOMS.length - 1, place + by))] });
   return html`<div class="toolbar">
     <nav aria-label="Views">
-      ${shownViews(state).map((one) => html`<button key=${one.method} class="tab" aria-current=${one === view ? "page" : undefined}
-        onClick=${() => act(put, { view: one.method, unit: null })}>${one.title}</button>`)}
+      ${shownViews(state).map((one) => html`<button key=${one.name} class="tab" aria-current=${one === view ? "page" : undefined}
+        onClick=${() => act(put, { view: one.name })}>${one.title}</button>`)}
     </nav>
-    ${view?.scales && html`<div class="group" role="group" aria-label="Scale">
-      <span class="dim">scale</span>
-      <button aria-pressed=${state.scale === "filter"} title="Each filter from its own minimum (black) to its own maximum (white)"
-        onClick=${() => act(put, { scale: "filter" })}>per filter</button>
-      <button aria-pressed=${state.scale === "shared"} title="One scale per layer, over the shown runs and all their epochs"
-        onClick=${() => act(put, { scale: "shared" })}>shared by runs and epochs</button>
-    </div>`}
+    ${view?.opacity && html`<label class="group opacity" title="How much of a map over a photograph is the map">
+      <span class="dim">opacity</span>
+      <input type="range" min="0" max="1" step="0.05" value=${state.opacity}
+        onInput=${(/** @type {any} */ event) => act(put, { opacity: Number(event.target.value) })} />
+      <span class="amount">${Math.round(100 * state.opacity)}%</span>
+    </label>`}
+    ${view?.scales && html`<${ScaleSwitch} ...${{ state, act, scales: view.scales }} />`}
     <div class="group" role="group" aria-label="Zoom">
       <span class="dim">zoom</span>
       <button aria-label="Zoom out" disabled=${place <= 0} onClick=${() => zoom(-1)}>−</button>
@@ -34,5 +34,16 @@ export function Toolbar({ state, act }) {
       <button aria-label="Zoom in" disabled=${place >= ZOOMS.length - 1} onClick=${() => zoom(1)}>+</button>
     </div>
     <button class="round" aria-label="Help" title="Help (?)" onClick=${() => act(put, { help: true })}>?</button>
+  </div>`;
+}
+
+/** @param {{state: State, act: Act, scales: import("../types.js").Scales}} props */
+function ScaleSwitch({ state, act, scales }) {
+  const now = state.scale ?? scales.usual;
+  const places = /** @type {import("../types.js").Scale[]} */ (scales.usual === "own" ? ["own", "shared"] : ["shared", "own"]);
+  return html`<div class="group" role="group" aria-label="Scale">
+    <span class="dim">scale</span>
+    ${places.map((one) => html`<button key=${one} aria-pressed=${now === one} title=${scales[one][1]}
+      onClick=${() => act(put, { scale: one === scales.usual ? null : one })}>${scales[one][0]}</button>`)}
   </div>`;
 }

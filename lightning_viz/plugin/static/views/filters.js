@@ -1,7 +1,8 @@
 /** The kernels of a convolution, drawn here from the weights themselves, so that runs and epochs can share a scale. */
 
+import { finiteRange } from "../colours.js";
 import { Picture } from "../components/picture.js";
-import { boxOf, clearGaps, clearWhiteLines, drawFilters, finiteRange, layoutOf, locate, valuesOfUnit } from "../draw.js";
+import { boxOf, clearGaps, clearWhiteLines, drawFilters, layoutOf, locate, valuesOfUnit } from "../draw.js";
 import { put } from "../state.js";
 import { html, useMemo, useState } from "../vendor/htm-preact-3.1.1.js";
 import { number, plenty, range } from "../words.js";
@@ -35,7 +36,7 @@ function needs(record, state) {
 /** @type {(record: Rec, weights: Item, state: import("../types.js").State) => boolean} */
 function showsPicture(record, weights, state) {
   const size = weights.shape.reduce((product, length) => product * length, 1);
-  return size > LARGE && state.scale === "filter" && record.meta.scale === "filter" && pictureOf(record) !== undefined;
+  return size > LARGE && state.scale !== "shared" && record.meta.scale === "filter" && pictureOf(record) !== undefined;
 }
 
 /**
@@ -62,7 +63,7 @@ function Filters({ record, related, room, state, act, blobs, weights }) {
   const ready = showsPicture(record, weights, state) ? pictureOf(record) : undefined;
 
   const scale = useMemo(() => {
-    if (state.scale === "filter") return null;
+    if (state.scale !== "shared") return null;
     return sharedScale(related) ?? (values && finiteRange(values.data));
   }, [state.scale, related, values]);
   const drawn = useMemo(() => (values && !ready ? drawFilters(values, scale) : null), [values, ready, scale?.low, scale?.high]);
@@ -111,7 +112,7 @@ function partly(layout, { shape: [units, channels] }) {
   return ` (rows: ${rows}, columns: ${columns})`;
 }
 
-/** @param {import("../draw.js").Range | null} scale */
+/** @param {import("../colours.js").Range | null} scale */
 const scaleText = (scale) => (scale ? `black to white: ${range(scale.low, scale.high)}` : "black to white: each filter\u2019s own range");
 
 /** @type {(values: Values | null, unit: number, pointed: ReturnType<typeof locate>) => string} */
@@ -129,4 +130,11 @@ function readout(values, unit, pointed) {
 }
 
 /** @type {import("../types.js").View} */
-export const filters = { method: "filters", title: "Filters", scales: true, Cell, needs };
+export const filters = {
+  name: "filters", methods: ["filters"], title: "Filters", Cell, needs,
+  scales: {
+    usual: "own",
+    own: ["per filter", "Each filter from its own minimum (black) to its own maximum (white)"],
+    shared: ["shared by runs and epochs", "One scale per layer, over the shown runs and all their epochs"],
+  },
+};

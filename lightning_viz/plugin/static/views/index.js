@@ -1,12 +1,14 @@
 /** The list of views. A new topic adds one module beside this one, and one line here. */
 
+import { activations } from "./activations.js";
 import { filters } from "./filters.js";
+import { images } from "./images.js";
 import { picturesOf } from "./pictures.js";
 
 /** @typedef {import("../types.js").View} View */
 
 /** In the order of the tabs. @type {View[]} */
-const VIEWS = [filters];
+const VIEWS = [filters, images, activations];
 
 /** @type {Map<string, View>} */
 const generic = new Map();
@@ -17,10 +19,13 @@ const generic = new Map();
  * @returns {View[]}
  */
 export function viewsFor(methods) {
-  const unknown = [...new Set(methods)].filter((method) => !VIEWS.some((view) => view.method === method)).sort();
-  for (const method of unknown) if (!generic.has(method)) generic.set(method, picturesOf(method));
+  const unknown = [...new Set(methods)].filter((method) => !VIEWS.some((view) => view.methods.includes(method))).sort();
+  for (const method of unknown) if (!generic.has(method)) generic.set(method, picturesOf(method, nameFor(method)));
   return [
-    ...VIEWS.filter((view) => methods.includes(view.method)),
+    ...VIEWS.filter((view) => view.methods.some((method) => methods.includes(method))),
     ...unknown.map((method) => /** @type {View} */ (generic.get(method))),
   ];
 }
+
+/** A user's method may be called like a view of ours. @param {string} method */
+const nameFor = (method) => (VIEWS.some((view) => view.name === method) ? `${method} pictures` : method);

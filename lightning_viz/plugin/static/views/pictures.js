@@ -38,6 +38,7 @@ export function PicturesCell({ record, room, state, blobs, finish }) {
 
 /**
  * @param {string} method
+ * @param {string} name
  * @returns {import("../types.js").View}
  */
-export const picturesOf = (method) => ({ method, title: title(method), scales: false, Cell: PicturesCell, needs: picturesNeeded });
+export const picturesOf = (method, name) => ({ name, methods: [method], title: title(method), scales: null, Cell: PicturesCell, needs: picturesNeeded });

@@ -1,0 +1,279 @@
+"""Which part of the image a position of a layer sees."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from torch.overrides import TorchFunctionMode
+
+from lightning_viz.functional.boxes import Box, Side, united, whole
+from lightning_viz.functional.ways_down import NotFollowedError, window
+from lightning_viz.isolation import isolated
+from lightning_viz.layers import capture, find_layer
+from lightning_viz.outputs import as_maps
+from lightning_viz.trace import Step, Trace, Value, trace
+
+__all__ = ["ReceptiveField", "receptive_field", "receptive_fields"]
+
+WHO = "receptive_field"
+
+MEASURED = 8
+"""Places on each side, at most, where a field is measured."""
+
+
+class ReceptiveField(NamedTuple):
+    """Rows and columns each: the position (i, j) of the layer sees ``size`` pixels from ``start + stride * (i, j)``.
+
+    It may begin before the image or end behind it, where there is padding. A layer behind global pooling sees the whole
+    image from everywhere, and so it is said of one whose fields differ from place to place (windowed attention): then
+    the stride is 0.
+    """
+
+    size: tuple[int, int]
+    stride: tuple[int, int]
+    start: tuple[int, int]
+
+    def boxes(self, positions: Tensor) -> Tensor:
+        """Give the boxes of positions.
+
+        Args:
+            positions: ``(..., 2)`` rows and columns in the layer's map.
+
+        Returns:
+            ``(..., 4)`` top, left, bottom, right (half-open) in the image; they may reach beyond it.
+        """
+        first = positions * torch.tensor(self.stride) + torch.tensor(self.start)
+        return torch.cat([first, first + torch.tensor(self.size)], dim=-1)
+
+
+def receptive_field(model: nn.Module, layer: str, image_size: Sequence[int]) -> ReceptiveField:
+    """Find which part of the image a position of a layer sees.
+
+    It follows the operations of the forward pass: branches take the union, global pooling sees everything. Where an
+    operation can't be followed (attention, resizing), it is measured: the pixels that move the position, in the same
+    network with positive weights and average pooling, where nothing cancels out.
+
+    Args:
+        model: Left exactly as found.
+        layer: Dotted name.
+        image_size: (H, W), or (C, H, W) where the number of channels is not that of the first convolution.
+
+    Returns:
+        Size, stride and start, (rows, columns) each, in pixels.
+
+    Raises:
+        ValueError: No such layer, one that does not run, or one without maps.
+
+    Source: Araujo et al., Computing receptive fields of convolutional neural networks, Distill 2019.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 11, stride=4, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2))
+        >>> receptive_field(model, "2", (64, 96))
+        ReceptiveField(size=(19, 19), stride=(8, 8), start=(-2, -2))
+    """
+    return receptive_fields(model, [layer], image_size)[layer].field
+
+
+class Found(NamedTuple):
+    """A layer's receptive field, and how often the layer runs."""
+
+    field: ReceptiveField
+    runs: int
+
+
+def receptive_fields(model: nn.Module, layers: Sequence[str], image_size: Sequence[int]) -> dict[str, Found]:
+    """Find the receptive fields of several layers with one forward pass; see ``receptive_field``."""
+    for layer in layers:
+        find_layer(model, layer, nn.Module, who=WHO)
+    with isolated(model):
+        images = _images(model, image_size)
+        runs = dict.fromkeys(layers, 0)
+        handles = [model.get_submodule(layer).register_forward_hook(partial(_count, runs, layer)) for layer in layers]
+        traced = trace(model, images, layers)
+        for handle in handles:
+            handle.remove()
+        return {layer: Found(_field(model, layer, images, traced), runs[layer]) for layer in layers}
+
+
+def _count(runs: dict[str, int], layer: str, *_: object) -> None:
+    runs[layer] += 1
+
+
+def _images(model: nn.Module, image_size: Sequence[int]) -> Tensor:
+    first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    channels = image_size[0] if len(image_size) == 3 else first.in_channels if first is not None else 3
+    like = next((parameter for parameter in model.parameters() if parameter.is_floating_point()), torch.zeros(()))
+    return torch.rand(1, channels, *image_size[-2:], generator=torch.Generator().manual_seed(0)).to(like)
+
+
+def _field(model: nn.Module, layer: str, images: Tensor, traced: Trace | None) -> ReceptiveField:
+    try:
+        if traced is None:
+            raise NotFollowedError("changes in place that reach another value")
+        rows, columns = _followed(traced, layer)
+    except NotFollowedError:
+        rows, columns = _measured(model, layer, images)
+    return ReceptiveField(*((getattr(rows, name), getattr(columns, name)) for name in ("size", "stride", "start")))
+
+
+def _followed(traced: Trace, layer: str) -> Box:
+    found = traced.layers.get(layer)
+    if found is None:
+        raise ValueError(f'{WHO}: layer "{layer}" does not run when the model is called on images.')
+    if found.value is None or len(traced.shapes[found.value]) != 4:
+        raise NotFollowedError("no stack of maps")
+    boxes = {found.value: Box(Side(1, 0, 1), Side(1, 0, 1))}
+    for step in reversed(traced.steps):
+        for output in step.outputs:
+            if output in boxes:
+                for value, seen in _seen_by(step, boxes[output], traced):
+                    box = whole(traced.shapes[value]) if seen.rows.stride == 0 else seen
+                    boxes[value] = united(boxes.get(value), box, traced.shapes[value])
+    if 0 not in boxes:
+        raise ValueError(f'{WHO}: layer "{layer}" does not depend on the images.')
+    return boxes[0]
+
+
+def _seen_by(step: Step, box: Box, traced: Trace) -> list[tuple[int, Box]]:
+    """Which box of each input a box of the output depends on."""
+    name, given, inputs = step.operation, step.arguments, _values(step.arguments.values())
+    shapes, shape = [traced.shapes[value] for value in inputs], traced.shapes[step.outputs[0]]
+    if name == "convolution" and not given["transposed"] and isinstance(given["weight"], Tensor):
+        return [(inputs[0], window(step, box, given["weight"].shape[2:])[0])]
+    if name in ("max_pool2d_with_indices", "avg_pool2d"):
+        sizes = given["kernel_size"]
+        return [(inputs[0], window(step, box, [sizes[0], sizes[-1]])[0])]
+    if name == "constant_pad_nd" and len(given["pad"]) == 4:
+        left, _, top, _ = given["pad"]
+        return [(inputs[0], Box(_earlier(box.rows, top), _earlier(box.columns, left)))]
+    if name in _OVER_SPACE and len(shapes[0]) == 4 and _OVER_SPACE[name](given):
+        return [(inputs[0], whole(shapes[0]))]
+    if name in _RESHAPES and all(_keeps_places(step, one, shape) for one in shapes):
+        return [(value, box) for value in inputs]
+    if name in _POINTWISE and not given.get("training") and all(one[-2:] in (shape[-2:], (1, 1)) for one in shapes):
+        # A gate has one value for all places.
+        return [
+            (value, box if one[-2:] == shape[-2:] else whole(one)) for value, one in zip(inputs, shapes, strict=True)
+        ]
+    raise NotFollowedError(name)
+
+
+def _values(arguments: Any) -> list[int]:
+    if isinstance(arguments, Value):
+        return [arguments.number]
+    if isinstance(arguments, Tensor | str) or not isinstance(arguments, Iterable):
+        return []
+    return [number for one in arguments for number in _values(one)]
+
+
+def _earlier(side: Side, pixels: int) -> Side:
+    return side._replace(start=side.start - pixels)
+
+
+def _keeps_places(step: Step, before: Sequence[int], after: Sequence[int]) -> bool:
+    """Whether an operation only arranges channels."""
+    given, axes = step.arguments, len(before)
+    if min(axes, len(after)) < 4 or before[-2:] != after[-2:]:
+        return False
+    named = [given[name] for name in ("dim", "dim0", "dim1") if isinstance(given.get(name), int)]
+    if isinstance(given.get("dims"), list):
+        return [dim % axes for dim in given["dims"]][-2:] == [axes - 2, axes - 1]
+    return all(dim % axes < axes - 2 for dim in named)
+
+
+def _is_global(given: Mapping[str, Any]) -> bool:
+    if "output_size" in given:
+        return tuple(given["output_size"]) == (1, 1)
+    return isinstance(given["dim"], list) and {dim % 4 for dim in given["dim"]} == {2, 3} and given["keepdim"]
+
+
+_OVER_SPACE: dict[str, Callable[[Mapping[str, Any]], bool]] = {
+    **dict.fromkeys(["_adaptive_avg_pool2d", "adaptive_max_pool2d", "mean", "amax", "sum"], _is_global),
+    **dict.fromkeys(["native_group_norm"], lambda given: True),
+    **dict.fromkeys(
+        ["native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm"], lambda given: given["training"]
+    ),
+}
+
+_RESHAPES = frozenset(
+    ("view", "_unsafe_view", "reshape", "transpose", "permute", "split", "split_with_sizes", "slice", "select", "cat")
+)
+
+# fmt: off
+_POINTWISE = frozenset((
+    "native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "cudnn_batch_norm",
+    "relu", "relu6", "hardtanh", "clamp", "clamp_min", "threshold", "leaky_relu", "elu", "selu", "celu", "silu",
+    "gelu", "mish", "hardswish", "hardsigmoid", "sigmoid", "tanh", "softplus", "_prelu_kernel", "native_dropout",
+    "add", "sub", "mul", "div", "rsub", "pow", "sqrt", "exp", "neg", "abs", "square", "maximum", "minimum", "clone",
+    "alias", "detach", "contiguous", "_to_copy", "lift_fresh",
+))
+# fmt: on
+
+
+def _measured(model: nn.Module, layer: str, images: Tensor) -> Box:
+    """Measure which pixels move each position of the middle row and column."""
+    weights = {name: _positive(name, tensor) for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+    leaf = images.double().requires_grad_()
+    with _AveragePooling(), capture(model, layer) as outputs:
+        torch.func.functional_call(model, weights, (leaf.clone(),))
+    if not outputs[layer]:
+        raise ValueError(f'{WHO}: layer "{layer}" does not run when the model is called on images.')
+    maps = as_maps(outputs[layer][-1], images.shape[2:], None, WHO, model.get_submodule(layer)).sum((0, 1))
+    middle = [size // 2 for size in maps.shape]
+    sides = []
+    for axis, count in enumerate(maps.shape):
+        reached = []
+        for place in sorted({number * (count - 1) // MEASURED for number in range(MEASURED + 1)}):
+            position = maps[place, middle[1]] if axis == 0 else maps[middle[0], place]
+            (gradient,) = torch.autograd.grad(position, leaf, retain_graph=True, materialize_grads=True)
+            pixels = gradient.abs().sum((0, 1, 3 - axis)).nonzero()[:, 0].tolist()
+            if pixels:
+                reached.append((place, pixels[0], pixels[-1] + 1))
+        sides.append(_line(reached, images.shape[2 + axis]))
+    return Box(*sides)
+
+
+def _line(reached: Sequence[tuple[int, int, int]], size: int) -> Side:
+    """Put a line through what was not cut off at the borders; the whole image where there is none."""
+    firsts = [(place, first) for place, first, _ in reached if first > 0]
+    lasts = [(place, last) for place, _, last in reached if last < size]
+    if len(firsts) < 2 or not lasts:
+        return Side(0, 0, size)
+    (one, first), (other, second) = firsts[0], firsts[-1]
+    stride = (second - first) // (other - one)
+    start = first - stride * one
+    extent = lasts[0][1] - stride * lasts[0][0] - start
+    fits = all(
+        (max(0, start + stride * place), min(size, start + extent + stride * place)) == (first, last)
+        for place, first, last in reached
+    )
+    return Side(stride, start, extent) if fits else Side(0, 0, size)
+
+
+def _positive(name: str, tensor: Tensor) -> Tensor:
+    """Weights of which no sum cancels out, and normalisations that change nothing."""
+    if not tensor.is_floating_point():
+        return tensor
+    if tensor.ndim > 1:
+        noise = 0.5 + torch.rand(tensor.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        return (noise / tensor[0].numel()).to(tensor.device)
+    is_one = name.endswith(("weight", "running_var"))
+    return torch.full_like(tensor, float(is_one), dtype=torch.float64)
+
+
+class _AveragePooling(TorchFunctionMode):
+    """A maximum lets only one of its pixels through; the average shows all that it could be."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in (F.max_pool2d, torch.max_pool2d):
+            names = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
+            given = dict(zip(names, args, strict=False)) | (kwargs or {})
+            if given.get("dilation", 1) in (1, (1, 1), [1, 1]):
+                stride, padding, ceil_mode = given.get("stride"), given.get("padding", 0), given.get("ceil_mode", False)
+                return F.avg_pool2d(given["input"], given["kernel_size"], stride, padding, ceil_mode)
+        return func(*args, **(kwargs or {}))

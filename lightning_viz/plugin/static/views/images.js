@@ -1,0 +1,29 @@
+/** What the network looks for in each image of the probe: all its maps side by side, the same map of all runs in one column. */
+
+import { ImageStage } from "../components/imagestage.js";
+import { KINDS, valuesOf } from "../kinds.js";
+import { picturesNeeded } from "./pictures.js";
+
+/** @typedef {import("../types.js").Rec} Rec */
+
+/** @param {Rec} record */
+function needs(record) {
+  const kind = KINDS.find((one) => one.method === record.method);
+  const values = kind ? valuesOf(record, kind) : [];
+  return values.length ? values : picturesNeeded(record);
+}
+
+/** @type {import("../types.js").View} */
+export const images = {
+  name: "images",
+  methods: KINDS.map((kind) => kind.method),
+  title: "Images",
+  scales: {
+    usual: "shared",
+    shared: ["one scale", "One scale per column, over the shown runs and all their epochs"],
+    own: ["each map", "Each map on its own scale"],
+  },
+  opacity: true,
+  Stage: ImageStage,
+  needs,
+};
