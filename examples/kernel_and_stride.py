@@ -26,7 +26,16 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from lightning_viz import ActivationMaps, FilterImages, GradCAM, Probe, Reconstruction, Saliency
+from lightning_viz import (
+    ActivationMaps,
+    FeatureEvolution,
+    FilterImages,
+    GradCAM,
+    Probe,
+    Reconstruction,
+    Saliency,
+    TopPatches,
+)
 
 CROP = 64
 FIRST_LAYERS = ({"kernel": 11, "stride": 4}, {"kernel": 7, "stride": 2})
@@ -154,6 +163,8 @@ def train_one(kernel: int, stride: int, arguments: argparse.Namespace) -> float:
             Reconstruction(layers=["features.0", "features.6"], probe=probe),
             Saliency(probe=probe),
             GradCAM(probe=probe),
+            TopPatches(layers=["features.0", "features.3", "features.6"], probe=probe),
+            FeatureEvolution(layers=["features.0", "features.3", "features.6"], probe=probe),
         ],
         log_every_n_steps=10,
         enable_checkpointing=False,

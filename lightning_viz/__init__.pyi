@@ -5,7 +5,9 @@ from .callbacks.attribution import GradCAM as GradCAM
 from .callbacks.attribution import Saliency as Saliency
 from .callbacks.base import Drawing as Drawing
 from .callbacks.base import VizCallback as VizCallback
+from .callbacks.evolution import FeatureEvolution as FeatureEvolution
 from .callbacks.filters import FilterImages as FilterImages
+from .callbacks.patches import TopPatches as TopPatches
 from .callbacks.reconstruction import Reconstruction as Reconstruction
 from .isolation import isolated as isolated
 from .probe import Probe as Probe

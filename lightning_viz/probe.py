@@ -168,7 +168,11 @@ class Probe:
         Raises:
             ValueError: Another number of means or stds than channels.
         """
-        images = self.images.detach().float().cpu()
+        return self.unnormalise(self.images)
+
+    def unnormalise(self, images: Tensor) -> tuple[Tensor, str]:
+        """Turn other images of the same kind, ``(N, C, H, W)``, into pictures; see ``unnormalised``."""
+        images = images.detach().float().cpu()
         if self.mean is not None and self.std is not None:
             mean, std = (torch.as_tensor(value, dtype=torch.float32).reshape(-1) for value in (self.mean, self.std))
             if not {len(mean), len(std)} <= {1, images.shape[1]}:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lightning_viz.callbacks.base import VizCallback
@@ -13,6 +14,7 @@ from lightning_viz.functional.attribution import grad_cam, grad_cam_layer, salie
 from lightning_viz.outputs import Activation, Reshape
 from lightning_viz.probe import Probe
 from lightning_viz.render import heat_map, image_picture, mosaic, overlay
+from lightning_viz.store import Record
 
 __all__ = ["GradCAM", "Saliency"]
 
@@ -36,13 +38,17 @@ class ClassMaps(VizCallback):
         self._classes: Tensor | None = None
 
     def on_fit_start(self, trainer: Any, pl_module: nn.Module) -> None:
-        """Forget the classes of an earlier fit."""
+        """Forget the classes of an earlier fit, or find those of the run that goes on."""
         self._classes = None
         super().on_fit_start(trainer, pl_module)
+        if trainer.is_global_zero and trainer.ckpt_path is not None:
+            self._classes = _shown_before(self._session(trainer, pl_module).earlier_records(self.method))
 
     def predict(self, model: nn.Module, probe: Probe) -> list[Prediction]:
         """Say what the model takes the images for, and fix the classes that the maps are about."""
-        predictions, self._classes = predict(model, probe, self._classes, self.activation, type(self).__name__)
+        known = self._classes if self._classes is not None and len(self._classes) == len(probe.images) else None
+        predictions, classes = predict(model, probe, known, self.activation, type(self).__name__)
+        self._classes = classes.cpu()
         return predictions
 
     def drawing(
@@ -70,6 +76,16 @@ class ClassMaps(VizCallback):
                 "predictions": list(predictions),
             },
         )
+
+
+def _shown_before(records: Sequence[Record]) -> Tensor | None:
+    """Which classes the maps of a run without labels were about; with labels there is nothing to remember."""
+    predictions: list[Any] = next(
+        (record.meta["predictions"] for record in records if "predictions" in record.meta), []
+    )
+    if not predictions or any(one["label"] is not None for one in predictions):
+        return None
+    return torch.tensor([one["shown"] for one in predictions])
 
 
 class Saliency(ClassMaps):

@@ -112,6 +112,13 @@ class VizCallback(ABC, Callback):
         if self.layers is not None:
             self.find_layers(model, nn.Module)
 
+    def takes_part(self, trainer: Trainer) -> bool:
+        """Whether this process has something to do when it is time to draw; only rank 0 draws."""
+        return bool(trainer.is_global_zero)
+
+    def before_draw(self, trainer: Trainer, model: nn.Module) -> None:
+        """Prepare a drawing, in every process that takes part, outside the isolation."""
+
     def on_fit_start(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Check, open the store, and find the probe."""
         self.check(pl_module)
@@ -138,25 +145,25 @@ class VizCallback(ABC, Callback):
         self._begun = True
         if trainer.is_global_zero:
             self._session(trainer, pl_module).probes.capture(self.probe, batch)
-            if trainer.fit_loop.epoch_loop.batch_progress.total.processed == 0:
-                self._draw(trainer, pl_module, epoch_ended=False)
+        if self.takes_part(trainer) and trainer.fit_loop.epoch_loop.batch_progress.total.processed == 0:
+            self._draw(trainer, pl_module, epoch_ended=False)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: nn.Module, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Draw by steps."""
         by_steps = self.schedule.every_n_train_steps is not None
-        if by_steps and trainer.is_global_zero and self.schedule.at_step(self._step_before, trainer.global_step):
+        if by_steps and self.takes_part(trainer) and self.schedule.at_step(self._step_before, trainer.global_step):
             self._draw(trainer, pl_module, epoch_ended=False)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Draw by epochs."""
-        if trainer.is_global_zero and self.schedule.at_epoch_end(trainer.current_epoch + 1):
+        if self.takes_part(trainer) and self.schedule.at_epoch_end(trainer.current_epoch + 1):
             self._draw(trainer, pl_module, epoch_ended=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Draw the last state, if the schedule missed it."""
-        if trainer.is_global_zero and trainer.fit_loop.epoch_loop.batch_progress.total.processed != self._drawn_at:
+        if self.takes_part(trainer) and trainer.fit_loop.epoch_loop.batch_progress.total.processed != self._drawn_at:
             self._draw(trainer, pl_module, epoch_ended=True)
 
     def on_fit_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
@@ -171,19 +178,31 @@ class VizCallback(ABC, Callback):
         return session_of(trainer, model, self.on_error)
 
     def _draw(self, trainer: Trainer, model: nn.Module, *, epoch_ended: bool) -> None:
+        self._drawn_at = trainer.fit_loop.epoch_loop.batch_progress.total.processed
+        if not trainer.is_global_zero:
+            self._help(trainer, model)
+            return
         session = self._session(trainer, model)
         action = partial(self._draw_now, session, trainer, model, epoch_ended=epoch_ended)
         session.attempt("read where training stands", action, self.on_error)
 
+    def _help(self, trainer: Trainer, model: nn.Module) -> None:
+        try:
+            self.before_draw(trainer, model)
+        except Exception:
+            # Rank 0 heard of it, and says so.
+            if self.on_error == "raise":
+                raise
+
     def _draw_now(self, session: Session, trainer: Trainer, model: nn.Module, *, epoch_ended: bool) -> None:
         moment = moment_of(trainer, epoch_ended=epoch_ended)
-        self._drawn_at = moment.batches
-        action = partial(self._draw_all, session, model, moment)
+        action = partial(self._draw_all, session, trainer, model, moment)
         error = session.attempt(f"draw {type(self).__name__}", action, self.on_error)
         if error is not None:
             session.record_failure(self.method, error, moment)
 
-    def _draw_all(self, session: Session, model: nn.Module, moment: Moment) -> None:
+    def _draw_all(self, session: Session, trainer: Trainer, model: nn.Module, moment: Moment) -> None:
+        self.before_draw(trainer, model)
         with isolated(model):
             probe = session.probes.of(self.probe).on(model)
             for drawing in self.draw(model, probe):

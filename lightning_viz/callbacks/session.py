@@ -18,7 +18,7 @@ from lightning_viz.callbacks.probes import Probes
 from lightning_viz.layers import describe_layers
 from lightning_viz.loggers import log_picture, log_scalars, mark_run, run_folder
 from lightning_viz.probe import Probe
-from lightning_viz.store import PLUGIN_NAME, SCHEMA_VERSION, Record, Store, store_folder
+from lightning_viz.store import PLUGIN_NAME, SCHEMA_VERSION, Record, Store, read_store, store_folder
 
 __all__ = ["OnError", "Session", "close_session", "session_of"]
 
@@ -77,6 +77,13 @@ class Session:
 
     def _mark(self, store: Store) -> None:
         mark_run(self.loggers, store.folder.parents[1], PLUGIN_NAME)
+
+    def earlier_records(self, method: str) -> list[Record]:
+        """Read what the run that goes on has recorded, from the folder where this one writes."""
+        if self.store is None:
+            return []
+        records = read_store(str(self.store.folder)).records
+        return [record for record in records if record.method == method and record.error is None]
 
     def record(self, method: str, drawing: Drawing, moment: Moment, probe: Probe, on_error: OnError) -> None:
         """Keep a drawing in the store, and hand it to the loggers.

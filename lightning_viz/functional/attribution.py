@@ -68,10 +68,10 @@ def grad_cam(
 
     Returns:
         ``(N, h, w)`` float32, at least 0, in units of the score; not rescaled, so that an unsure network looks unsure.
-        To lay it over the image: bilinear, ``align_corners=False``.
+        To lay it over the image: bilinear, ``align_corners=False``. A layer without places gives one value.
 
     Raises:
-        ValueError: No such layer or class, a layer without maps, images of the wrong shape.
+        ValueError: No such layer or class, an output that is no stack of maps, images of the wrong shape.
         TypeError: No scores in what the model returns.
 
     Source: Selvaraju et al., Grad-CAM, ICCV 2017, equations 1 and 2.
@@ -88,8 +88,6 @@ def grad_cam(
     with isolated(model), capture(model, layer) as outputs:
         score = _summed_score(model, _leaf(images), classes, output, "grad_cam")
         captured = last_call(outputs, layer, "grad_cam")
-        if captured.ndim == 2 and reshape is None:
-            raise ValueError(f'grad_cam: the output of "{layer}" has no places: it is {tuple(captured.shape)}.')
         size = images.shape[2:]
         gradients = as_maps(_gradient(score, captured, "grad_cam"), size, reshape, "grad_cam", module).float()
         maps = as_maps(captured.detach(), size, reshape, "grad_cam", module).float()
@@ -239,7 +237,7 @@ def _summed_score(model: nn.Module, leaf: Tensor, classes: Classes, output: Outp
 
 def _gradient(score: Tensor, source: Tensor, who: str) -> Tensor:
     _check_derivative(score, who)
-    return gradient_of(score, source)
+    return gradient_of(score, source, who=who)
 
 
 def _check_derivative(scores: Tensor, who: str) -> None:

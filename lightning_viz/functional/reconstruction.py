@@ -225,7 +225,7 @@ def _by_autograd(
             signal = torch.zeros_like(maps)
             signal[pairs.image_ids[turn], units[turn]] = seeds[turn].reshape(-1, *maps.shape[2:])
             last = number == len(turns) - 1
-            down = gradient_of(maps, leaf, signal, retain_graph=not last)
+            down = gradient_of(maps, leaf, signal, retain_graph=not last, who=WHO)
             yield turn, down[pairs.image_ids[turn]]
 
 

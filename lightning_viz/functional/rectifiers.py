@@ -60,15 +60,33 @@ def rectified_by(rule: Rule, model: nn.Module) -> Iterator[None]:
         yield
 
 
-def gradient_of(output: Tensor, source: Tensor, signal: Tensor | None = None, *, retain_graph: bool = False) -> Tensor:
+def gradient_of(
+    output: Tensor,
+    source: Tensor,
+    signal: Tensor | None = None,
+    *,
+    retain_graph: bool = False,
+    who: str = "gradient_of",
+) -> Tensor:
     """Compute ``torch.autograd.grad`` of one output, zero where there is no way; inside ``rectified_by`` too.
 
     ``torch.autograd.grad`` switches the rule off while it works, but a checkpointed part of a model runs again then.
+
+    Raises:
+        RuntimeError: A part is checkpointed in the way that only ``backward()`` knows.
     """
     start = torch.ones_like(output) if signal is None else signal
-    (gradient,) = torch.autograd.graph._engine_run_backward(
-        (output,), (start,), retain_graph, False, (source,), allow_unreachable=True, accumulate_grad=False
-    )
+    try:
+        (gradient,) = torch.autograd.graph._engine_run_backward(
+            (output,), (start,), retain_graph, False, (source,), allow_unreachable=True, accumulate_grad=False
+        )
+    except RuntimeError as error:
+        if "use_reentrant" not in str(error):
+            raise
+        raise RuntimeError(
+            f"{who}: a part of the model is checkpointed with use_reentrant=True, which gives no derivatives but by "
+            "backward(). Checkpoint it with use_reentrant=False."
+        ) from error
     return torch.zeros_like(source) if gradient is None else gradient
 
 

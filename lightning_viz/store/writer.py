@@ -102,7 +102,8 @@ class Store:
             digest.update(np.ascontiguousarray(array).tobytes())
         key = digest.hexdigest()[:16]
         if not (self.folder / f"probes/{key}-0.png").exists():
-            for number, png in enumerate(pictures()):
+            # The first is written last: where it is, all are.
+            for number, png in reversed(list(enumerate(pictures()))):
                 self._write_whole(f"probes/{key}-{number}.png", png)
         name = f"probes/{'captured' if captured else 'given'}-{key}.npz"
         if not (self.folder / name).exists():

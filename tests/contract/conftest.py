@@ -1,5 +1,10 @@
 import pytest
-from contract.harness import PACKAGES, all_callbacks
+
+pytest.register_assert_rewrite("contract.harness")
+
+from contract.harness import PACKAGES, all_callbacks  # noqa: E402
+
+from lightning_viz import VizCallback  # noqa: E402
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -7,3 +12,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("package", PACKAGES, scope="module")
     if "callback" in metafunc.fixturenames:
         metafunc.parametrize("callback", all_callbacks(), scope="module", ids=lambda callback: callback.__name__)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let ``-k FilterImages`` also choose the tests that run all callbacks in one Trainer."""
+    if "every" in getattr(item, "fixturenames", ()):
+        item.extra_keyword_matches.update(callback.__name__ for callback in all_callbacks())
+
+
+@pytest.fixture(scope="session")
+def every() -> list[type[VizCallback]]:
+    """All of them, for one Trainer that runs them together: what they keep shows that each of them kept it."""
+    return all_callbacks()

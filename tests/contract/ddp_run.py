@@ -1,4 +1,4 @@
-"""Train with some callbacks in one or two processes; run by test_ddp.py, which kills it when it hangs."""
+"""Train with some callbacks in one or two processes, one case after the other; test_ddp.py kills it when it hangs."""
 
 import sys
 from datetime import timedelta
@@ -13,6 +13,8 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch import nn
 from torch.utils.data import DataLoader
 
+from lightning_viz import Probe, VizCallback
+
 
 class SaveWeights(Callback):
     def __init__(self, folder: Path) -> None:
@@ -26,15 +28,23 @@ def fail(model: nn.Module) -> None:
     raise ArithmeticError("rank 0 only")
 
 
+def given(callback: type[VizCallback]) -> VizCallback:
+    """One that was given its images, beside one that captures the first batch (of which rank 0 sees its share)."""
+    named = type(callback.__name__, (callback,), {"method": f"{callback.method}_given"})
+    return named(probe=Probe((CleanImages().images[:3], torch.tensor([0, 1, 2]))), on_error="raise")
+
+
 CASES = {
     "alone": list,
-    "watched": lambda: [callback(on_error="raise") for callback in all_callbacks()],
-    "failing": lambda: [Draws(fail)],
+    "watched": lambda: [
+        *(callback(on_error="raise") for callback in all_callbacks()),
+        *map(given, all_callbacks()),
+    ],
+    "failing": lambda: [*(callback(on_error="raise") for callback in all_callbacks()), Draws(fail)],
 }
 
 
 def main(folder: Path, case: str, processes: int) -> None:
-    torch.set_num_threads(1)
     folder.mkdir(parents=True)
     options: dict[str, Any] = {"devices": processes, "logger": TensorBoardLogger(folder, name="run", version="")}
     if processes > 1:
@@ -48,4 +58,7 @@ def main(folder: Path, case: str, processes: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    torch.set_num_threads(1)
+    for name in sys.argv[2:]:  # one process last: after its backward pass this one can't be forked any more
+        sys.stderr.write(f"{name}\n")
+        main(Path(sys.argv[1]) / name, *(kind(part) for kind, part in zip((str, int), name.split("-"), strict=True)))

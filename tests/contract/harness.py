@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import lightning_viz
 from lightning_viz import Drawing, Probe, VizCallback
-from lightning_viz.store import Contents, read_store
+from lightning_viz.store import Contents, Record, read_store
 
 PACKAGES = ("pytorch_lightning", "lightning.pytorch")
 BATCHES = 6
@@ -134,6 +134,8 @@ def make_trainer(package: str, folder: Path, callbacks: Any = None, **options: A
     lightning = importlib.import_module(package)
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
     defaults = {"max_epochs": 2, "log_every_n_steps": 1, "accelerator": "cpu", "default_root_dir": str(folder)}
+    if isinstance(callbacks, list):
+        callbacks = [*callbacks]  # the Trainer adds its own to the list that it gets
     return lightning.Trainer(callbacks=callbacks, **{**quiet, **defaults, **options})
 
 
@@ -161,13 +163,32 @@ def seed(number: int) -> None:
 
 def contents(trainer: Any) -> Contents:
     """What the store of a run holds."""
-    return read_store(str(Path(trainer.log_dir or trainer.default_root_dir) / "plugins/lightning_viz"))
+    return read_store(str(store_of(trainer)))
+
+
+def store_of(trainer: Any) -> Path:
+    return Path(trainer.log_dir or trainer.default_root_dir) / "plugins/lightning_viz"
 
 
 def pictures(trainer: Any) -> dict[tuple[str, str, int], bytes]:
     """Identity of a record to the bytes of its first picture."""
-    folder = Path(trainer.log_dir) / "plugins/lightning_viz"
-    return {record.identity: (folder / record.items[0].file).read_bytes() for record in contents(trainer).records}
+    return {
+        record.identity: (store_of(trainer) / record.items[0].file).read_bytes() for record in contents(trainer).records
+    }
+
+
+def check_drawn(
+    records: list[Record], expected: list[float], callbacks: list[type[VizCallback]], what: str = "batches"
+) -> None:
+    """Check that each callback drew each of its layers at these moments and no others, without an error."""
+    errors = {(record.method, record.error) for record in records if record.error}
+    assert not errors
+    found: dict[tuple[str, str], list[float]] = {}
+    for record in records:
+        found.setdefault((record.method, record.layer), []).append(getattr(record, what))
+    drew_otherwise = {drawing: moments for drawing, moments in found.items() if moments != expected}
+    assert not drew_otherwise, f"expected {expected}"
+    assert {method for method, _ in found} == {callback.method for callback in callbacks}
 
 
 def fingerprint(trainer: Any) -> dict[str, str]:
@@ -207,6 +228,7 @@ def snapshot(model: nn.Module) -> dict[str, Any]:
             torch.are_deterministic_algorithms_enabled(),
             torch.is_deterministic_algorithms_warn_only_enabled(),
         ],
+        "function modes": [torch._C._len_torch_function_stack(), torch._C._len_torch_dispatch_stack()],
         "grad mode": [torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")],
     }
 

@@ -52,14 +52,62 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("alone")
 
 
-@pytest.mark.parametrize("mode", MODES)
+def _watched(package: str, mode: str, folder: Path, callbacks: list[type[VizCallback]]) -> Any:
+    """Train with two of each, one that draws by epochs and one that draws after every step."""
+    by_steps = {"every_n_train_steps": 1}
+    watching = [one(on_error="raise", **when) for one in callbacks for when in ({}, by_steps)]
+    trainer = _fit(package, mode, folder, watching)
+    drawn = {(record.method, record.batches) for record in contents(trainer).records}
+    assert drawn >= {(one.method, batches) for one in callbacks for batches in (0, 6, 12)}
+    return trainer
+
+
+def _who_changes_training(
+    package: str, mode: str, callbacks: list[type[VizCallback]], once: Path, folder: Path
+) -> dict[str, list[str]]:
+    """Name the callbacks with which training ends otherwise, and in what; looked for only if all together do it."""
+    expected = alone(package, mode, once)
+
+    def changed(some: list[type[VizCallback]], name: str) -> list[str]:
+        found = fingerprint(_watched(package, mode, folder / name, some))
+        return [part for part in expected if found[part] != expected[part]]
+
+    together = changed(callbacks, "together")
+    if not together:
+        return {}
+    each = {one.__name__: changed([one], one.__name__) for one in callbacks}
+    return {name: parts for name, parts in each.items() if parts} or {"only together": together}
+
+
 def test_training_is_bitwise_the_same_with_a_callback(
-    package: str, callback: type[VizCallback], mode: str, once: Path, tmp_path: Path
+    package: str, callback: type[VizCallback], once: Path, tmp_path: Path
 ) -> None:
-    watching = [callback(on_error="raise"), callback(every_n_train_steps=1, on_error="raise")]
-    trainer = _fit(package, mode, tmp_path, watching)
-    assert {record.batches for record in contents(trainer).records} >= {0, 6, 12}
-    assert fingerprint(trainer) == alone(package, mode, once)
+    trainer = _watched(package, "fp32", tmp_path, [callback])
+    assert fingerprint(trainer) == alone(package, "fp32", once)
+
+
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "fp32"])
+def test_training_is_bitwise_the_same_with_all_callbacks(
+    package: str, every: list[type[VizCallback]], mode: str, once: Path, tmp_path: Path
+) -> None:
+    assert _who_changes_training(package, mode, every, once, tmp_path) == {}
+
+
+class NoiseAtEpochEnd(Draws):
+    """One torch.randn outside the isolation, in one of many callbacks."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(lambda model: None, **arguments)
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        torch.randn(3)
+        super().on_train_epoch_end(trainer, pl_module)
+
+
+def test_sabotage_by_one_of_many_is_found_and_named(every: list[type[VizCallback]], once: Path, tmp_path: Path) -> None:
+    found = _who_changes_training("pytorch_lightning", "accumulate", [*every, NoiseAtEpochEnd], once, tmp_path)
+    assert list(found) == ["NoiseAtEpochEnd"]
+    assert {"weights", "torch stream"} <= set(found["NoiseAtEpochEnd"])
 
 
 def _forward_backward(model: nn.Module) -> None:
@@ -136,7 +184,7 @@ def test_training_is_bitwise_the_same_when_drawing_fails(package: str, once: Pat
     assert fingerprint(trainer) == alone(package, "accumulate", once)
 
 
-def test_compiled_modules_run_eagerly_inside_and_stay_compiled(tmp_path: Path) -> None:
+def test_compiled_modules_run_eagerly_inside_and_stay_compiled(every: list[type[VizCallback]], tmp_path: Path) -> None:
     def compiled_class(package: str) -> type:
         class Compiled(module_class(package)):
             def __init__(self) -> None:
@@ -152,7 +200,8 @@ def test_compiled_modules_run_eagerly_inside_and_stay_compiled(tmp_path: Path) -
         model(torch.zeros(1, 3, 12, 20))
         handle.remove()
 
+    watching = [Draws(watch, on_error="raise"), *(callback(on_error="raise") for callback in every)]
     bare = fit("pytorch_lightning", tmp_path, [], compiled_class)
-    watched = fit("pytorch_lightning", tmp_path, [Draws(watch, on_error="raise")], compiled_class)
+    watched = fit("pytorch_lightning", tmp_path, watching, compiled_class)
     assert len(seen) == 3
     assert fingerprint(watched) == fingerprint(bare)

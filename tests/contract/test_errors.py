@@ -1,5 +1,6 @@
 """G10, G11: odd Trainers, wrong arguments, failures in the middle."""
 
+import re
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,19 +15,22 @@ import torch
 from contract.harness import (
     CleanImages,
     Draws,
+    check_drawn,
     contents,
     fit,
     make_trainer,
     module_class,
     pictures,
+    seed,
 )
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
+from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
-from lightning_viz import FilterImages, VizCallback
-from lightning_viz.store import read_store, read_values
+from lightning_viz import FilterImages, Probe, VizCallback
+from lightning_viz.store import Record, read_store, read_values
 
 
 def _files(folder: Path) -> set[str]:
@@ -49,10 +53,9 @@ def _our_files(folder: Path) -> set[str]:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_odd_trainers(callback: type[VizCallback], options: dict[str, Any], store: str, tmp_path: Path) -> None:
-    fit("pytorch_lightning", tmp_path, callback(on_error="raise"), **options)
-    records = read_store(str(tmp_path / store)).records
-    assert [record.epoch for record in records] == [0, 1, 2]
+def test_odd_trainers(every: list[type[VizCallback]], options: dict[str, Any], store: str, tmp_path: Path) -> None:
+    fit("pytorch_lightning", tmp_path, [callback(on_error="raise") for callback in every], **options)
+    check_drawn(read_store(str(tmp_path / store)).records, [0, 1, 2], every, "epoch")
     marks = {name for name in _our_files(tmp_path) if ".tfevents." in name}
     assert all(name.startswith(store) for name in _our_files(tmp_path) - marks)
     assert len(marks) == ("logger" in options)
@@ -72,66 +75,190 @@ def test_fast_dev_run_draws_and_writes_nothing(callback: type[VizCallback], tmp_
     assert not _files(tmp_path)
 
 
-def test_two_loggers_share_one_store(package: str, callback: type[VizCallback], tmp_path: Path) -> None:
+def test_two_loggers_share_one_store(package: str, every: list[type[VizCallback]], tmp_path: Path) -> None:
     loggers = import_module(f"{package}.loggers")
     both = [loggers.CSVLogger(tmp_path, "csv"), loggers.TensorBoardLogger(tmp_path, "tensorboard")]
-    fit(package, tmp_path, callback(on_error="raise"), logger=both)
-    assert len(read_store(str(tmp_path / "tensorboard/version_0/plugins/lightning_viz")).records) == 3
+    fit(package, tmp_path, [callback(on_error="raise") for callback in every], logger=both)
+    records = read_store(str(tmp_path / "tensorboard/version_0/plugins/lightning_viz")).records
+    check_drawn(records, [0, 6, 12], every)
     assert not _our_files(tmp_path / "csv")
 
 
-def test_each_run_without_a_logger_gets_a_folder_of_its_own(callback: type[VizCallback], tmp_path: Path) -> None:
+def test_each_run_without_a_logger_gets_a_folder_of_its_own(every: list[type[VizCallback]], tmp_path: Path) -> None:
     for _ in range(2):
-        fit("pytorch_lightning", tmp_path, callback(on_error="raise"), logger=False, max_epochs=1)
+        watching = [callback(on_error="raise") for callback in every]
+        fit("pytorch_lightning", tmp_path, watching, logger=False, max_epochs=1)
     for version in (0, 1):
         folder = tmp_path / f"lightning_viz/version_{version}"
-        assert len(read_store(str(folder / "plugins/lightning_viz")).records) == 2
+        check_drawn(read_store(str(folder / "plugins/lightning_viz")).records, [0, 6], every)
         assert len(list(folder.glob("*.tfevents.*"))) == 1
 
 
-@pytest.mark.parametrize("kind", ["list", "dict", "tensor", "text"])
-def test_any_kind_of_batch(callback: type[VizCallback], kind: str, tmp_path: Path) -> None:
+class AnyBatch(module_class("pytorch_lightning")):
+    """Learns to answer 2, whatever the loader gives."""
+
+    def __init__(self) -> None:
+        super().__init__(learning_rate=0.5)
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        return cross_entropy(self(CleanImages().images[:4]), torch.full((4,), 2))
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        pass
+
+
+def _fit_with_batches(folder: Path, callbacks: Any, make_batch: Callable[[Any, Any], Any], **options: Any) -> Any:
     def collate(items: list[tuple[torch.Tensor, int]]) -> Any:
-        images, labels = torch.stack([image for image, _ in items]), torch.tensor([label for _, label in items])
-        texts = ["a photograph"] * len(items)
-        return {"list": [images, labels], "dict": {"image": images, "label": labels}, "tensor": images, "text": texts}[
-            kind
-        ]
+        return make_batch(torch.stack([image for image, _ in items]), torch.tensor([label for _, label in items]))
 
-    class AnyBatch(module_class("pytorch_lightning")):
-        def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
-            return self(torch.ones(2, 3, 12, 20)).sum()
-
-        def validation_step(self, batch: Any, batch_idx: int) -> None:
-            pass
-
-    trainer = make_trainer("pytorch_lightning", tmp_path, callback(), max_epochs=1)
+    seed(0)
+    trainer = make_trainer("pytorch_lightning", folder, callbacks, **options)
     loader = DataLoader(CleanImages(), batch_size=4, collate_fn=collate)
     trainer.fit(AnyBatch(), loader, loader)
+    return trainer
+
+
+BATCHES: dict[str, Callable[[Any, Any], Any]] = {
+    "list": lambda images, labels: [images, labels],
+    "tuple": lambda images, labels: (images, labels),
+    "dict": lambda images, labels: {"image": images, "label": labels},
+    "labels first": lambda images, labels: [labels, images],
+}
+
+
+def test_the_kind_of_batch_makes_no_difference(every: list[type[VizCallback]], tmp_path: Path) -> None:
+    drawn = {}
+    for kind, make_batch in BATCHES.items():
+        watching = [callback(on_error="raise") for callback in every]
+        trainer = _fit_with_batches(tmp_path / kind, watching, make_batch)
+        check_drawn(contents(trainer).records, [0, 6, 12], every)
+        drawn[kind] = pictures(trainer)
+    assert {kind for kind in BATCHES if drawn[kind] != drawn["list"]} == set()
+
+
+def test_a_probe_without_labels_shows_one_class_throughout(every: list[type[VizCallback]], tmp_path: Path) -> None:
+    watching = [callback(on_error="raise") for callback in every]
+    trainer = _fit_with_batches(tmp_path, watching, lambda images, labels: images)
     records = contents(trainer).records
-    assert {record.batches for record in records} == {0, 6}
-    if kind != "text":
-        assert not [record.error for record in records if record.error]
+    check_drawn(records, [0, 6, 12], every)
+    for predictions in _predictions(records).values():
+        assert {(one["label"], one["label_name"]) for moment in predictions for one in moment} == {(None, None)}
+        assert len({tuple(one["shown"] for one in moment) for moment in predictions}) == 1
+        # It is the class that the untrained network took the image for, and training changed its mind.
+        assert [one["shown"] for one in predictions[0]] == [one["predicted"] for one in predictions[0]]
+        assert {one["predicted"] for one in predictions[-1]} == {2} != {one["shown"] for one in predictions[-1]}
+
+
+def test_a_resumed_run_without_labels_shows_the_same_class(every: list[type[VizCallback]], tmp_path: Path) -> None:
+    logger = import_module("pytorch_lightning.loggers").TensorBoardLogger
+
+    def run(epochs: int, saved: Path | None) -> Any:
+        watching = [callback(probe=Probe(batch_fn=_without_labels), on_error="raise") for callback in every]
+        trainer = make_trainer(
+            "pytorch_lightning", tmp_path, watching, logger=logger(tmp_path, version="run"), max_epochs=epochs
+        )
+        loader = DataLoader(CleanImages(), batch_size=4)
+        trainer.fit(AnyBatch(), loader, loader, ckpt_path=saved)
+        return trainer
+
+    seed(0)
+    first = run(2, None)
+    first.save_checkpoint(tmp_path / "run/last.ckpt")
+    records = contents(run(3, tmp_path / "run/last.ckpt")).records
+    check_drawn(records, [0, 6, 12, 18], every)
+    for predictions in _predictions(records).values():
+        assert {one["predicted"] for one in predictions[-1]} == {2} != {one["predicted"] for one in predictions[0]}
+        assert [[one["shown"] for one in moment] for moment in predictions] == [
+            [one["predicted"] for one in predictions[0]]
+        ] * 4
+
+
+def _without_labels(batch: Any) -> tuple[torch.Tensor, None]:
+    return batch[0], None
+
+
+def _predictions(records: list[Record]) -> dict[str, list[list[Any]]]:
+    found: dict[str, list[list[Any]]] = {}
+    for record in records:
+        if "predictions" in record.meta:
+            found.setdefault(record.method, []).append(record.meta["predictions"])
+    assert found
+    return found
+
+
+def test_a_batch_without_images_fails_clearly_for_those_who_need_them(
+    every: list[type[VizCallback]], tmp_path: Path
+) -> None:
+    trainer = _fit_with_batches(tmp_path, [callback() for callback in every], lambda images, labels: ["a photograph"])
+    records = contents(trainer).records
+    assert {(record.method, record.batches) for record in records} == {
+        (callback.method, batches) for callback in every for batches in (0, 6, 12)
+    }
+    say_what_to_do = "Say where they are: Probe(batch_fn=...)"
+    assert {record.error for record in records if say_what_to_do not in str(record.error)} == {None}
+    # Who drew all the same looked at no image.
+    assert {record.probe for record in records if not record.error} == {None}
+
+
+def test_scores_are_found_in_what_a_model_returns(every: list[type[VizCallback]], tmp_path: Path) -> None:
+    def returns(wrap: Callable[[torch.Tensor], Any]) -> Callable[[str], type]:
+        class Wrapped(module_class("pytorch_lightning")):
+            def forward(self, images: torch.Tensor) -> Any:
+                return wrap(super().forward(images))
+
+            def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+                return cross_entropy(self.net(batch[0]), batch[1])
+
+            def validation_step(self, batch: Any, batch_idx: int) -> None:
+                pass
+
+        return lambda package: Wrapped
+
+    def drawn(name: str, output: Any, wrap: Callable[[torch.Tensor], Any]) -> Any:
+        watching = [callback(probe=Probe(output=output), on_error="raise") for callback in every]
+        trainer = fit("pytorch_lightning", tmp_path / name, watching, returns(wrap))
+        check_drawn(contents(trainer).records, [0, 6, 12], every)
+        return pictures(trainer)
+
+    plain = drawn("plain", None, lambda scores: scores)
+    assert drawn("key", "logits", lambda scores: {"features": scores + 1, "logits": scores}) == plain
+    assert drawn("index", 1, lambda scores: (scores + 1, scores)) == plain
+    assert drawn("function", _negated, lambda scores: {"scores": -scores}) == plain
+    watching = [callback() for callback in every]
+    lost = fit("pytorch_lightning", tmp_path / "lost", watching, returns(lambda scores: {"logits": scores}))
+    records = contents(lost).records
+    assert {(record.method, record.batches) for record in records} == {identity[::2] for identity in plain}
+    errors = {record.error for record in records if record.error}
+    assert errors
+    assert {error for error in errors if "with keys 'logits'" not in error or "output=" not in error} == set()
+
+
+def _negated(returned: dict[str, torch.Tensor]) -> torch.Tensor:
+    return -returned["scores"]
 
 
 WRONG_ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
-    "no epochs": ({"every_n_epochs": 0}, r"FilterImages\(every_n_epochs=0\): must be a whole number of 1 or more"),
-    "half a step": ({"every_n_train_steps": 0.5}, r"FilterImages\(every_n_train_steps=0.5\)"),
-    "two schedules": ({"every_n_epochs": 1, "epochs": [1]}, "every_n_epochs and epochs exclude each other"),
-    "negative epoch": ({"epochs": [-1]}, r"FilterImages\(epochs=\[-1\]\)"),
-    "policy": ({"on_error": "ignore"}, 'must be "warn" or "raise"'),
-    "a number for layers": ({"layers": 5}, r"FilterImages\(layers=5\): must be a layer's name or a list of names"),
-    "no layers": ({"layers": []}, r"FilterImages\(layers=\[\]\)"),
-    "images for a probe": ({"probe": torch.zeros(1)}, "must be a Probe; got a Tensor"),
-    "scale": ({"scale": "max"}, 'must be "filter" or "shared"'),
+    "no epochs": ({"every_n_epochs": 0}, r"NAME\(every_n_epochs=0\): must be a whole number of 1 or more"),
+    "half a step": ({"every_n_train_steps": 0.5}, r"NAME\(every_n_train_steps=0.5\)"),
+    "two schedules": ({"every_n_epochs": 1, "epochs": [1]}, "NAME: every_n_epochs and epochs exclude each other"),
+    "negative epoch": ({"epochs": [-1]}, r"NAME\(epochs=\[-1\]\)"),
+    "policy": ({"on_error": "ignore"}, r"NAME\(on_error='ignore'\): must be \"warn\" or \"raise\""),
+    "a number for layers": ({"layers": 5}, r"NAME\(layers=5\): must be a layer's name or a list of names"),
+    "no layers": ({"layers": []}, r"NAME\(layers=\[\]\)"),
+    "images for a probe": ({"probe": torch.zeros(1)}, r"NAME\(probe=...\): must be a Probe; got a Tensor"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG_ARGUMENTS)
-def test_wrong_arguments_fail_at_construction(case: str) -> None:
+def test_wrong_arguments_fail_at_construction(callback: type[VizCallback], case: str) -> None:
     arguments, message = WRONG_ARGUMENTS[case]
-    with pytest.raises(ValueError, match=message):
-        FilterImages(**arguments)
+    with pytest.raises(ValueError, match=message.replace("NAME", callback.__name__)):
+        callback(**arguments)
+
+
+def test_a_wrong_scale_fails_at_construction() -> None:
+    with pytest.raises(ValueError, match='must be "filter" or "shared"'):
+        FilterImages(scale="max")
 
 
 def test_an_unknown_layer_fails_before_the_first_batch_and_names_the_choices(
@@ -152,20 +279,32 @@ def test_a_layer_of_the_wrong_kind_fails_before_the_first_batch_or_is_drawn(
         assert '"net.9" is a Flatten' in str(error)
         assert not _our_files(tmp_path)
     else:
-        assert [record.error for record in contents(trainer).records] == [None] * 3
+        check_drawn(contents(trainer).records, [0, 6, 12], [callback])
 
 
-def test_a_model_without_convolutions_fails_before_the_first_batch(tmp_path: Path) -> None:
+def test_a_model_without_convolutions_fails_clearly_or_is_drawn(callback: type[VizCallback], tmp_path: Path) -> None:
     class NoConvolutions(module_class("pytorch_lightning")):
         def __init__(self) -> None:
             super().__init__()
             self.net = nn.Sequential(nn.Flatten(), nn.Linear(720, 3))
 
-    with pytest.raises(ValueError, match=r'has no Conv2d or ConvTranspose2d.*"net\.1" \(Linear\)'):
-        fit("pytorch_lightning", tmp_path, FilterImages(), lambda _: NoConvolutions)
+        def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+            pass
+
+    try:
+        trainer = fit("pytorch_lightning", tmp_path, callback(), lambda _: NoConvolutions)
+    except ValueError as error:
+        assert re.search(r'has no Conv2d or ConvTranspose2d.*"net\.1" \(Linear\)', str(error))
+        assert callback.__name__ in str(error)
+        assert not _our_files(tmp_path)
+    else:
+        records = contents(trainer).records
+        assert {record.batches for record in records} == {0, 6, 12}
+        clear = r"ValueError: \w+: no layer of NoConvolutions has an output with places\. Name one: layer=\.\.\."
+        assert {record.error for record in records if not re.fullmatch(clear, record.error or "")} <= {None}
 
 
-def test_a_model_that_builds_itself_late_is_checked_then(tmp_path: Path) -> None:
+def test_a_model_that_builds_itself_late_is_checked_then(every: list[type[VizCallback]], tmp_path: Path) -> None:
     class Late(module_class("pytorch_lightning")):
         def __init__(self) -> None:
             super().__init__()
@@ -175,8 +314,27 @@ def test_a_model_that_builds_itself_late_is_checked_then(tmp_path: Path) -> None
             if self.net is None:
                 self.net, self.late = self.late, None
 
-    trainer = fit("pytorch_lightning", tmp_path, FilterImages(layers="net.0", on_error="raise"), lambda _: Late)
-    assert len(contents(trainer).records) == 3
+    watching = [callback(layers="net.0", on_error="raise") for callback in every]
+    trainer = fit("pytorch_lightning", tmp_path, watching, lambda _: Late)
+    check_drawn(contents(trainer).records, [0, 6, 12], every)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0, 1e30])
+def test_a_network_that_diverged_or_died_is_drawn_all_the_same(
+    every: list[type[VizCallback]], value: float, tmp_path: Path
+) -> None:
+    class Broken(module_class("pytorch_lightning")):
+        def __init__(self) -> None:
+            super().__init__()
+            with torch.no_grad():
+                for parameter in self.parameters():
+                    parameter.fill_(value)
+
+    watching = [callback(on_error="raise") for callback in every]
+    trainer = fit("pytorch_lightning", tmp_path, watching, lambda _: Broken)
+    check_drawn(contents(trainer).records, [0, 6, 12], every)
+    for record in contents(trainer).records:
+        assert any(item.kind == "picture" for item in record.items), record.identity
 
 
 def _fail(model: nn.Module) -> None:

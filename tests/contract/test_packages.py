@@ -6,12 +6,24 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from contract.harness import all_callbacks, contents, fit, loaders, make_trainer, module_class
+from contract.harness import (
+    all_callbacks,
+    check_drawn,
+    contents,
+    fit,
+    loaders,
+    make_trainer,
+    module_class,
+    pictures,
+)
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lightning_viz import Probe, VizCallback
+from lightning_viz.store import read_store
 
 
 def test_there_are_callbacks_to_test() -> None:
@@ -20,16 +32,22 @@ def test_there_are_callbacks_to_test() -> None:
 
 def test_it_is_accepted_bare(package: str, callback: type[VizCallback], tmp_path: Path) -> None:
     trainer = fit(package, tmp_path, callback(on_error="raise"), max_epochs=1)
-    assert [record.batches for record in contents(trainer).records] == [0, 6]
+    check_drawn(contents(trainer).records, [0, 6], [callback])
 
 
 @pytest.mark.parametrize("logger_package", ["pytorch_lightning", "lightning.pytorch"])
-def test_it_knows_the_loggers_of_both_packages(
-    package: str, logger_package: str, callback: type[VizCallback], tmp_path: Path
+def test_they_know_the_loggers_of_both_packages(
+    package: str, logger_package: str, every: list[type[VizCallback]], tmp_path: Path
 ) -> None:
     logger = importlib.import_module(f"{logger_package}.loggers").TensorBoardLogger(tmp_path, name="run", version="")
-    fit(package, tmp_path, callback(on_error="raise"), logger=logger, max_epochs=1)
-    assert (tmp_path / "run/plugins/lightning_viz/index-1.jsonl").exists()
+    fit(package, tmp_path, [callback(on_error="raise") for callback in every], logger=logger, max_epochs=1)
+    records = read_store(str(tmp_path / "run/plugins/lightning_viz")).records
+    check_drawn(records, [0, 6], every)
+    events = EventAccumulator(str(tmp_path / "run"), {"images": 0})
+    events.Reload()
+    assert {tag for tag in events.Tags()["images"] if tag.startswith("lightning_viz/")} == {
+        f"lightning_viz/{record.method}/{record.layer}" for record in records
+    }
 
 
 def test_lightning_cli_takes_all_of_them_and_gives_their_arguments_back(package: str, tmp_path: Path) -> None:
@@ -78,10 +96,11 @@ def test_it_can_be_pickled(callback: type[VizCallback]) -> None:
     assert torch.equal(again.probe.images, one.probe.images)
 
 
-def test_a_checkpoint_holds_nothing_of_it(package: str, callback: type[VizCallback], tmp_path: Path) -> None:
+def test_a_checkpoint_holds_nothing_of_them(package: str, every: list[type[VizCallback]], tmp_path: Path) -> None:
     sizes = {}
-    for name, watching in (("without", []), ("with", [callback(on_error="raise"), callback(layers="net.3")])):
-        trainer = fit(package, tmp_path / name, watching, max_epochs=1)
+    watching = [callback(on_error="raise") for callback in every] + [callback(layers="net.3") for callback in every]
+    for name, callbacks in (("without", []), ("with", watching)):
+        trainer = fit(package, tmp_path / name, callbacks, max_epochs=1)
         trainer.save_checkpoint(tmp_path / f"{name}.ckpt")
         sizes[name] = (tmp_path / f"{name}.ckpt").stat().st_size
     checkpoint = torch.load(tmp_path / "with.ckpt", weights_only=False)
@@ -89,26 +108,40 @@ def test_a_checkpoint_holds_nothing_of_it(package: str, callback: type[VizCallba
     assert abs(sizes["with"] - sizes["without"]) < 1024
 
 
-def test_two_of_a_class_coexist(callback: type[VizCallback], tmp_path: Path) -> None:
-    both = [callback(layers="net.0", on_error="raise"), callback(layers="net.3", every_n_epochs=2, on_error="raise")]
-    records = contents(fit("pytorch_lightning", tmp_path, both)).records
-    drawn = {(record.layer, record.batches) for record in records}
-    assert drawn == {("net.0", 0), ("net.0", 6), ("net.0", 12), ("net.3", 0), ("net.3", 12)}
+def test_two_of_a_class_coexist(every: list[type[VizCallback]], tmp_path: Path) -> None:
+    def drawn(folder: str, *both: dict[str, Any]) -> set[tuple[str, str, int]]:
+        watching = [callback(on_error="raise", **arguments) for callback in every for arguments in both]
+        return {record.identity for record in contents(fit("pytorch_lightning", tmp_path / folder, watching)).records}
+
+    one, other = {"layers": "net.0"}, {"layers": "net.3", "every_n_epochs": 2}
+    first, second = drawn("first", one), drawn("second", other)
+    assert drawn("both", one, other) == first | second
+    # A method of the output draws no layer.
+    assert {(layer, batches) for _, layer, batches in first} >= {("net.0", batches) for batches in (0, 6, 12)}
+    assert {(layer, batches) for _, layer, batches in second} >= {("net.3", batches) for batches in (0, 12)}
+    for callback in every:
+        assert {batches for method, _, batches in first if method == callback.method} == {0, 6, 12}, callback
+        assert {batches for method, _, batches in second if method == callback.method} == {0, 12}, callback
 
 
-def test_one_object_serves_two_trainers(callback: type[VizCallback], tmp_path: Path) -> None:
-    one = callback(on_error="raise")
+def test_the_same_objects_serve_two_trainers(every: list[type[VizCallback]], tmp_path: Path) -> None:
+    watching = [callback(on_error="raise") for callback in every]
+    drawn = []
     for name in ("first", "second"):
-        assert len(contents(fit("pytorch_lightning", tmp_path / name, one)).records) == 3
+        trainer = fit("pytorch_lightning", tmp_path / name, watching)
+        check_drawn(contents(trainer).records, [0, 6, 12], every)
+        drawn.append(pictures(trainer))
+    assert drawn[0] == drawn[1]
 
 
-def test_fitting_again_goes_on_in_the_same_store(callback: type[VizCallback], tmp_path: Path) -> None:
-    trainer = make_trainer("pytorch_lightning", tmp_path, callback(on_error="raise"), max_epochs=1)
+def test_fitting_again_goes_on_in_the_same_store(every: list[type[VizCallback]], tmp_path: Path) -> None:
+    watching = [callback(on_error="raise") for callback in every]
+    trainer = make_trainer("pytorch_lightning", tmp_path, watching, max_epochs=1)
     model = module_class("pytorch_lightning")()
     trainer.fit(model, **loaders())
     trainer.fit_loop.max_epochs = 2
     trainer.fit(model, **loaders())
-    assert [record.batches for record in contents(trainer).records] == [0, 6, 12]
+    check_drawn(contents(trainer).records, [0, 6, 12], every)
 
 
 def _in_a_fresh_interpreter(code: str) -> str:
@@ -123,22 +156,53 @@ def test_importing_the_package_loads_neither_torch_nor_lightning() -> None:
         assert f"'{package}'" not in loaded
 
 
-@pytest.mark.parametrize(
-    ("room", "forbidden"),
-    [
-        ("store", ("torch", "pytorch_lightning", "lightning", "PIL", "tensorboard")),
-        ("render", ("torch", "pytorch_lightning", "lightning", "tensorboard")),
-        ("functional", ("pytorch_lightning", "lightning", "PIL", "tensorboard", "lightning_viz.render")),
-        ("layers", ("pytorch_lightning", "lightning", "PIL", "lightning_viz.callbacks")),
-        ("isolation", ("pytorch_lightning", "lightning", "PIL", "lightning_viz.layers")),
-        ("probe", ("pytorch_lightning", "lightning", "PIL", "lightning_viz.callbacks")),
-        ("loggers", ("pytorch_lightning", "lightning", "PIL", "lightning_viz.callbacks")),
-    ],
-)
-def test_a_room_imports_only_what_it_may(room: str, forbidden: tuple[str, ...]) -> None:
-    loaded = _in_a_fresh_interpreter(f"import sys, lightning_viz.{room}; print(sorted(sys.modules))")
-    assert f"'lightning_viz.{room}'" in loaded
-    assert [name for name in forbidden if f"'{name}'" in loaded] == []
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    "store": ("numpy",),
+    "render": ("numpy", "PIL"),
+    "outputs": ("numpy", "torch"),
+    "isolation": ("numpy", "torch"),
+    "layers": ("numpy", "torch"),
+    "trace": ("numpy", "torch"),
+    "batches": ("numpy", "torch"),
+    "probe": ("numpy", "torch", "lightning_viz.isolation", "lightning_viz.outputs", "lightning_viz.batches"),
+    "functional": (
+        "numpy",
+        "torch",
+        *(f"lightning_viz.{room}" for room in ("isolation", "layers", "outputs", "trace", "batches")),
+    ),
+    "loggers": ("numpy", "torch", "PIL", "tensorboard"),
+}
+OTHERS = ["numpy", "torch", "PIL", "tensorboard", "pytorch_lightning", "lightning"]
+ROOMS = [f"lightning_viz.{room}" for room in (*MAY_IMPORT, "callbacks", "plugin")]
+
+
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, set[str]]:
+    """What each room loads: in a copy of a fresh interpreter that at most has loaded torch, which takes long."""
+    code = """
+import json, os, sys
+def load(rooms):
+    for room in rooms:
+        if os.fork() == 0:
+            __import__(f"lightning_viz.{room}")
+            print(json.dumps([room, sorted(sys.modules)]), flush=True)
+            os._exit(0)
+        os.wait()
+load(ROOMS_WITHOUT_TORCH)
+import torch
+load(ROOMS_WITH_TORCH)
+"""
+    for name, has_torch in (("ROOMS_WITHOUT_TORCH", False), ("ROOMS_WITH_TORCH", True)):
+        code = code.replace(name, repr([room for room, may in MAY_IMPORT.items() if ("torch" in may) == has_torch]))
+    lines = _in_a_fresh_interpreter(code).splitlines()
+    return {room: set(names) for room, names in (json.loads(line) for line in lines if line.startswith("["))}
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_imports_only_what_it_may(room: str, loaded: dict[str, set[str]]) -> None:
+    allowed = {f"lightning_viz.{room}", *MAY_IMPORT[room]}
+    assert f"lightning_viz.{room}" in loaded[room]
+    assert {name for name in OTHERS + ROOMS if name in loaded[room]} - allowed == set()
 
 
 def test_without_lightning_the_functions_work_and_the_callbacks_say_what_to_install() -> None:

@@ -1,5 +1,6 @@
 """G3, G4, G13: whatever goes wrong while drawing, the model comes back as it was; and drawing has manners."""
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -7,6 +8,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from contract.harness import (
@@ -22,82 +24,147 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 import lightning_viz
-from lightning_viz import VizCallback, isolated
+from lightning_viz import Drawing, Probe, VizCallback, isolated
+from lightning_viz.functional.rectifiers import rectified_by
 
 PACKAGE_FOLDER = str(Path(lightning_viz.__file__).parent)
 
 
+Calls = tuple[str, ...]
+
+
 @contextmanager
-def fault_at(number: int) -> Iterator[list[str]]:
-    """Raise when our code calls its ``number``-th function inside a drawing."""
-    reached: list[str] = []
+def fault_at(number: int | None = None) -> Iterator[list[Calls]]:
+    """Raise when our code calls its ``number``-th function inside a drawing; gives the chain of calls to each."""
+    reached: list[Calls] = []
 
     def trace(frame: FrameType, event: str, argument: Any) -> None:
-        code = frame.f_code
-        ours = code.co_filename.startswith(PACKAGE_FOLDER) and not code.co_filename.endswith("isolation.py")
-        if ours and (reached or code.co_name == "_draw_all"):
-            reached.append(f"{Path(code.co_filename).name}:{code.co_name}")
-            if len(reached) == number + 1:
+        if _is_ours(frame) and (reached or frame.f_code.co_name == "_draw_all"):
+            reached.append(tuple(_ours(frame)))
+            if len(reached) - 1 == number:
                 sys.settrace(None)
-                raise ConnectionError(f"fault in {reached[-1]}")
+                raise ConnectionError(f"fault in {reached[-1][0]}")
 
+    gc.disable()
     sys.settrace(trace)
     try:
         yield reached
     finally:
         sys.settrace(None)
+        gc.enable()
+
+
+def _is_ours(frame: FrameType) -> bool:
+    name = frame.f_code.co_filename
+    return name.startswith(PACKAGE_FOLDER) and not name.endswith("isolation.py")
+
+
+def _ours(frame: FrameType | None) -> Iterator[str]:
+    """Name our functions that wait for this one, the innermost first, down to ``_draw_all``."""
+    while frame is not None:
+        if _is_ours(frame):
+            yield f"{Path(frame.f_code.co_filename).name}:{frame.f_code.co_name}"
+            if frame.f_code.co_name == "_draw_all":
+                return
+        frame = frame.f_back
+
+
+def _first_and_last(reached: list[Calls]) -> list[int]:
+    """Choose the first and the last time that a function calls another; in between it is the next row or layer."""
+    places: dict[Calls, list[int]] = {}
+    for number, chain in enumerate(reached):
+        places.setdefault(chain[:2], []).append(number)
+    return sorted({number for found in places.values() for number in (found[0], found[-1])} - {0})
 
 
 def test_the_model_is_restored_after_a_fault_at_any_point(callback: type[VizCallback], tmp_path: Path) -> None:
-    points: list[str] = []
+    points: set[str] = set()
 
     class Faults(callback):
+        def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+            super().on_fit_start(trainer, pl_module)
+            self.fresh = dict(vars(self))
+
         def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
             if batch_idx != 1:
                 return
-            for number in range(1, 10_000):
+            reached = self._draw_as_the_first_time(trainer, pl_module, None)
+            for number in _first_and_last(reached):
                 before = snapshot(pl_module)
-                with fault_at(number) as reached:
-                    self._draw(trainer, pl_module, epoch_ended=False)
-                assert snapshot(pl_module) == before, reached[-1]
-                if len(reached) <= number:
-                    return
-                points.append(reached[-1])
+                chain = self._draw_as_the_first_time(trainer, pl_module, number)[-1]
+                assert snapshot(pl_module) == before, chain
+                assert chain == reached[number]
+                points.add(chain[0])
 
-    trainer = fit("pytorch_lightning", tmp_path, Faults(), max_epochs=1, accumulate_grad_batches=3)
+        def _draw_as_the_first_time(self, trainer: Any, pl_module: Any, number: int | None) -> list[Calls]:
+            """What is found out in the first drawing and kept is a point of failure too."""
+            vars(self).update(self.fresh)
+            gc.collect()  # generators that a fault left half-way are closed now, not while calls are counted
+            with fault_at(number) as reached:
+                self._draw(trainer, pl_module, epoch_ended=False)
+            self._begun = True
+            return reached
+
+    watching = Faults(probe=Probe((torch.rand(1, 3, 12, 20), torch.tensor([1]))))
+    gc.freeze()  # so that collecting is quick
+    try:
+        trainer = fit("pytorch_lightning", tmp_path, watching, max_epochs=1, accumulate_grad_batches=3)
+    finally:
+        gc.unfreeze()
     assert any(point.endswith(":draw") for point in points)
-    assert "writer.py:write" in points
-    assert "loggers.py:log_picture" in points
+    assert {"writer.py:write", "loggers.py:log_picture", "probe.py:on"} <= points
     assert [record.error for record in contents(trainer).records if record.error]
 
 
-@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
-def test_the_drawing_is_the_same_in_every_grad_mode(callback: type[VizCallback], mode: Any, tmp_path: Path) -> None:
+class Forgets(VizCallback):
+    """Takes back what it did, but not if it is interrupted."""
+
+    def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
+        mode = rectified_by("guided", model)
+        mode.__enter__()
+        probe.unnormalised()
+        mode.__exit__(None, None, None)
+        yield Drawing("net.0", pictures=[np.zeros((2, 2, 3), np.uint8)])
+
+
+def test_sabotage_what_stays_behind_after_one_fault_is_found(tmp_path: Path) -> None:
+    depth = torch._C._len_torch_function_stack()
+    try:
+        with pytest.raises(AssertionError, match="probe.py:unnormalised"):
+            test_the_model_is_restored_after_a_fault_at_any_point(Forgets, tmp_path)
+    finally:
+        while torch._C._len_torch_function_stack() > depth:
+            torch._C._pop_torch_function_stack()
+
+
+def test_the_drawing_is_the_same_in_every_grad_mode(callback: type[VizCallback], tmp_path: Path) -> None:
     drawn: dict[str, bytes] = {}
+    modes = {
+        "here": nullcontext,
+        "no_grad": torch.no_grad,
+        "inference": torch.inference_mode,
+        "grad": torch.enable_grad,
+    }
 
     class Compares(callback):
         def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-            for name, context in (("here", nullcontext()), ("mode", mode())):
-                with context, isolated(pl_module):
-                    probe = self._session_probe(trainer).on(pl_module)
-                    drawn[name] = b"".join(
-                        blob for drawing in self.draw(pl_module, probe) for _, blob in drawing.blobs()
-                    )
-
-        def _session_probe(self, trainer: Any) -> Any:
-            return self._session(trainer, trainer.lightning_module).probes.of(self.probe)
+            for name, mode in modes.items():
+                with mode(), isolated(pl_module):
+                    probe = self._session(trainer, pl_module).probes.of(self.probe).on(pl_module)
+                    blobs = [blob for drawing in self.draw(pl_module, probe) for _, blob in drawing.blobs()]
+                    drawn[name] = b"".join(blobs)
 
     fit("pytorch_lightning", tmp_path, Compares(on_error="raise"), max_epochs=1)
     assert drawn["here"]
-    assert drawn["here"] == drawn["mode"]
+    assert {name for name in modes if drawn[name] != drawn["here"]} == set()
 
 
 @pytest.mark.parametrize("stage", ["validate", "test", "predict"])
-def test_nothing_is_drawn_outside_fit(package: str, callback: type[VizCallback], stage: str, tmp_path: Path) -> None:
+def test_nothing_is_drawn_outside_fit(package: str, every: list[type[VizCallback]], stage: str, tmp_path: Path) -> None:
     model = module_class(package)()
     model.test_step = model.validation_step
     model.predict_step = lambda batch, batch_idx: model(batch[0])
-    trainer = make_trainer(package, tmp_path, callback(on_error="raise"))
+    trainer = make_trainer(package, tmp_path, [callback(on_error="raise") for callback in every])
     modes, weights = [module.training for module in model.modules()], [p.clone() for p in model.parameters()]
     getattr(trainer, stage)(model, loaders()["val_dataloaders"])
     assert [module.training for module in model.modules()] == modes
