@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -114,17 +115,18 @@ class TopPatches(VizCallback):
         return self.sharded or super().takes_part(trainer)
 
     def before_draw(self, trainer: Any, model: nn.Module) -> None:
-        """Find the data, and with several processes look at them together."""
+        """Look at the data, unless another callback has just looked at the same; with several processes if asked to."""
         self._data = self.data if self.data is not None else _validation_data(trainer, type(self).__name__)
-        self._tables = {}
-        if self.sharded and trainer.world_size > 1:
-            share = spread(len(self._data), self.max_images)[trainer.global_rank :: trainer.world_size]
-            parts = gathered(lambda: self._look(model, share))
-            self._tables = {layer: merge_tables([part[layer] for part in parts]) for layer in parts[0]}
+        question = (self._drawn_at, id(self._data), self._chosen(model), self.k, self.max_images, self.sharded)
+        asked, tables = _last_answers.get(trainer, (None, {}))
+        if asked != question:
+            tables = self._look_together(trainer, model) if self.sharded else self.look(model)
+            _last_answers[trainer] = question, tables
+        self._tables = tables
 
     def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
         """Draw rows of units, columns of patches from the strongest on; and the same places of the reconstructions."""
-        tables = self._tables or self._look(model, spread(len(self._data), self.max_images))
+        tables = self._tables or self.look(model)
         looked_at = min(len(self._data), self.max_images)
         for layer, table in tables.items():
             units = self.units or spread(len(table.values), SHOWN)
@@ -164,12 +166,19 @@ class TopPatches(VizCallback):
         convolutions = list(find_layers(model, "*", CONVOLUTIONS, type(self).__name__))
         return list(dict.fromkeys([convolutions[0], convolutions[-1]]))
 
-    def _look(self, model: nn.Module, numbers: Sequence[int]) -> dict[str, PatchTable]:
-        """Look at some images; the tables count in the whole data."""
+    def look(self, model: nn.Module, rank: int = 0, ranks: int = 1) -> dict[str, PatchTable]:
+        """Look at the images, or at the share of one of several processes; the tables count in the whole data."""
+        numbers = spread(len(self._data), self.max_images)[rank::ranks]
         batch_fn = self.probe.batch_fn if self.probe is not None else None
         tables = top_patches(model, self._chosen(model), Subset(self._data, numbers), self.k, batch_fn=batch_fn)
         all_numbers = torch.tensor([*numbers, -1])  # a missing entry is -1 and stays so
         return {layer: table._replace(image_ids=all_numbers[table.image_ids]) for layer, table in tables.items()}
+
+    def _look_together(self, trainer: Any, model: nn.Module) -> dict[str, PatchTable]:
+        if trainer.world_size == 1:
+            return self.look(model)
+        parts = gathered(lambda: self.look(model, trainer.global_rank, trainer.world_size))
+        return {layer: merge_tables([part[layer] for part in parts]) for layer in parts[0]}
 
     def _patches(self, model: nn.Module, layer: str, units: Sequence[int], table: PatchTable) -> Patches:
         ids, where = torch.unique(table.image_ids.clamp(min=0), return_inverse=True)
@@ -203,6 +212,10 @@ class TopPatches(VizCallback):
             "overlap": float(same.any(2).float().mean()),
             "settled": float((table.image_ids[:, 0] == before[:, 0]).float().mean()),
         }
+
+
+# What was last found for each Trainer: TopPatches and FeatureEvolution mostly ask the same.
+_last_answers: "WeakKeyDictionary[Any, tuple[Any, dict[str, PatchTable]]]" = WeakKeyDictionary()
 
 
 def _validation_data(trainer: Any, who: str) -> Any:
