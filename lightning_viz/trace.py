@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,8 @@ class Step(NamedTuple):
     outputs: tuple[int, ...]
     kept: Any
     """What ``keep`` chose to keep of it."""
+    function: Callable[..., Any]
+    """Does it again; never in place."""
 
 
 class Layer(NamedTuple):
@@ -50,13 +52,20 @@ class Trace(NamedTuple):
     """Of each value."""
     layers: dict[str, Layer]
     """Those that were asked for and ran."""
+    result: Layer | None
+    """What ``pick`` found in what the model returned."""
 
 
 Keep = Callable[[str, Mapping[str, Any], Sequence[Tensor]], Any]
 
 
 def trace(
-    model: nn.Module, images: Tensor, layers: Sequence[str], keep: Keep | None = None, runs: int | None = None
+    model: nn.Module,
+    images: Tensor,
+    layers: Sequence[str],
+    keep: Keep | None = None,
+    runs: int | None = None,
+    pick: Callable[[Any], Tensor] | None = None,
 ) -> Trace | None:
     """Run a model and write down what it does, without gradients.
 
@@ -67,6 +76,7 @@ def trace(
         keep: Called with the name of each operation, its arguments and its outputs; gives what to keep of it. Tensors
             may be changed in place by the model later.
         runs: Stop when the layers ran so often together, if that is known.
+        pick: Finds a tensor in what the model returns.
 
     Returns:
         The trace; None where it would not be the whole truth: something is changed in place that another value is a
@@ -87,14 +97,18 @@ def trace(
     handles = [model.get_submodule(name).register_forward_hook(partial(note, name)) for name in layers]
     try:
         recorder.numbers[source] = 0
+        result = None
         with torch.no_grad(), recorder, suppress(_EnoughError):
-            model(source)
+            returned = model(source)
+            if pick is not None:
+                picked = pick(returned)
+                result = Layer(recorder.number(picked), picked, 1)
     finally:
         for handle in handles:
             handle.remove()
     if recorder.lost_track:
         return None
-    return Trace(recorder.steps, recorder.shapes | {0: images.shape}, noted)
+    return Trace(recorder.steps, recorder.shapes | {0: images.shape}, noted, result)
 
 
 class _EnoughError(Exception):
@@ -154,7 +168,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             numbers.append(self.count)
         operation = func._schema.name.split("::")[-1]
         operation = operation.rstrip("_") if func._schema.is_mutable else operation
-        self.steps.append(Step(operation, arguments, tuple(numbers), self.keep(operation, arguments, outputs)))
+        kept = self.keep(operation, arguments, outputs)
+        self.steps.append(Step(operation, arguments, tuple(numbers), kept, _out_of_place(func, operation)))
 
     def _referred(self, value: Any) -> Any:
         if isinstance(value, Tensor):
@@ -171,6 +186,14 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Whether another value that is still in use lies in the same memory."""
         place = tensor.untyped_storage().data_ptr()
         return any(other is not tensor and other.untyped_storage().data_ptr() == place for other in self.numbers)
+
+
+def _out_of_place(func: Any, operation: str) -> Callable[..., Any]:
+    if not func._schema.is_mutable:
+        return cast("Callable[..., Any]", func)
+    packet = getattr(torch.ops.aten, operation, None)
+    found = getattr(packet, func._schema.overload_name or "default", None)
+    return cast("Callable[..., Any]", found or func)
 
 
 def _flat(value: Any) -> list[Any]:

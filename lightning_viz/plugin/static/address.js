@@ -20,6 +20,8 @@ export function addressOf(state) {
   if (state.unit !== null) values.unit = `${state.unit.unit},${state.unit.layer}`;
   if (state.image !== 0) values.image = String(state.image);
   if (state.opacity !== OPACITY) values.opacity = String(state.opacity);
+  if (state.page !== null && state.unit !== null) values.page = state.page;
+  if (state.strip !== "projection") values.strip = state.strip;
   return values;
 }
 
@@ -41,6 +43,8 @@ export function stateOf(values) {
     zoom: zoom > 0 && zoom <= 16 ? zoom : 1,
     unit: unit === undefined ? null : { unit: Number(unit), layer },
     image: /^\d{1,6}$/.test(values.image ?? "") ? Number(values.image) : 0,
+    page: values.page === "unit" && unit !== undefined ? "unit" : null,
+    strip: values.strip === "patch" || values.strip === "both" ? values.strip : "projection",
     opacity: opacity >= 0 && opacity <= 1 ? opacity : OPACITY,
   };
 }

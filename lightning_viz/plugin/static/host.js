@@ -42,14 +42,16 @@ export function readAddress() {
 /**
  * Put our part into the address bar, so that it can be shared; the parts of others stay.
  * @param {Record<string, string>} values
+ * @param {boolean} [leaves]  Whether the browser's button leads back from here.
  */
-export function writeAddress(values) {
+export function writeAddress(values, leaves) {
   const [active, ...parts] = hash().replace(/^#/, "").split("&");
   if (active !== PLUGIN) return; // another tab is open, or there is no TensorBoard
   const others = parts.filter((part) => part && !part.startsWith(PREFIX));
   const ours = Object.entries(values).map(([key, value]) => `${PREFIX}${key}=${encodeURIComponent(value)}`);
   const next = `#${[active, ...others, ...ours].join("&")}`;
-  if (next !== hash()) attempt(() => window.parent.history.replaceState(window.parent.history.state, "", next), undefined);
+  const { history } = attempt(() => window.parent, window);
+  if (next !== hash()) attempt(() => history[leaves ? "pushState" : "replaceState"](history.state, "", next), undefined);
 }
 
 /**

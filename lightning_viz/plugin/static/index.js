@@ -10,7 +10,13 @@ import "./colours.js";
 import "./components/curve.js";
 import "./components/imagestage.js";
 import "./components/mapcell.js";
+import "./components/film.js";
+import "./components/lines.js";
+import "./components/patchgrid.js";
 import "./components/picture.js";
+import "./components/unitsections.js";
+import "./film.js";
+import "./mosaic.js";
 import "./draw.js";
 import "./kinds.js";
 import "./maps.js";
@@ -18,10 +24,13 @@ import "./npy.js";
 import "./photographs.js";
 import "./vendor/uPlot-1.6.32.js";
 import "./views/activations.js";
+import "./views/evolution.js";
 import "./views/filters.js";
+import "./views/patches.js";
+import "./views/unit.js";
 import "./words.js";
 
-const styles = Promise.all(["./vendor/uPlot-1.6.32.css", "./style.css", "./views.css"].map(addStyle));
+const styles = Promise.all(["./vendor/uPlot-1.6.32.css", "./style.css", "./views.css", "./films.css"].map(addStyle));
 
 /** @param {string} file */
 function addStyle(file) {

@@ -1,7 +1,7 @@
 /** The keyboard: one table for what keys do and for what the help says about them. */
 
 /** @typedef {{keys: string, does: string, run: (do_: Deeds) => void, match: (event: KeyboardEvent) => boolean}} Key */
-/** @typedef {{step: (by: number) => void, play: () => void, help: () => void}} Deeds */
+/** @typedef {{step: (by: number) => void, play: () => void, help: () => void, unit: () => void, nextUnit: (by: number) => void, close: () => void}} Deeds */
 
 /** @type {(key: string, shift?: boolean) => (event: KeyboardEvent) => boolean} */
 const pressed = (key, shift = false) => (event) => event.key === key && event.shiftKey === shift;
@@ -15,6 +15,10 @@ export const KEYS = [
   { keys: "Home  End", does: "first, last epoch", match: pressed("Home"), run: (do_) => do_.step(-Infinity) },
   { keys: "", does: "", match: pressed("End"), run: (do_) => do_.step(Infinity) },
   { keys: "Space", does: "play, pause", match: pressed(" "), run: (do_) => do_.play() },
+  { keys: "U", does: "page of the chosen unit", match: (event) => event.key.toLowerCase() === "u", run: (do_) => do_.unit() },
+  { keys: ",  .", does: "on it: previous, next unit", match: pressed(","), run: (do_) => do_.nextUnit(-1) },
+  { keys: "", does: "", match: pressed("."), run: (do_) => do_.nextUnit(1) },
+  { keys: "Escape", does: "back from it", match: pressed("Escape"), run: (do_) => do_.close() },
   { keys: "?", does: "this help", match: (event) => event.key === "?", run: (do_) => do_.help() },
 ];
 

@@ -17,11 +17,14 @@ const SHAPES = [
 /** @param {number} place  of the run among all runs */
 export const colourOf = (place) => `var(--run-${place % COLOURS})`;
 
+/** @param {number} place  of the run among all runs */
+export const shapeOf = (place) => SHAPES[place % SHAPES.length];
+
 /**
  * @param {{place: number, size?: number}} props
  */
 export function Mark({ place, size = 12 }) {
   return html`<svg class="mark" width=${size} height=${size} viewBox="-6.5 -6.5 13 13" aria-hidden="true">
-    <path d=${SHAPES[place % SHAPES.length]} fill=${colourOf(place)} />
+    <path d=${shapeOf(place)} fill=${colourOf(place)} />
   </svg>`;
 }

@@ -80,6 +80,38 @@ export function lookUp(records, method, layer, epoch) {
 }
 
 /**
+ * What was found of a layer: a record, and why one is missing, at which epoch.
+ * @typedef {{record: Rec | null, error: string | null, at?: number}} Found
+ */
+
+/**
+ * The newest record at or before an epoch, for methods that are drawn seldom; and why none is newer, if one failed.
+ * @param {Rec[]} records
+ * @param {string} method
+ * @param {string} layer
+ * @param {number} epoch
+ * @returns {Found}
+ */
+export function held(records, method, layer, epoch) {
+  const until = (/** @type {string} */ name) => history(records, method, name).filter((one) => one.epoch <= epoch);
+  const record = until(layer).findLast((one) => !one.error) ?? null;
+  const failed = [...until(""), ...until(layer)].filter((one) => one.error && one.epoch > (record?.epoch ?? -Infinity)).at(-1);
+  return { record, error: failed?.error ?? null, at: failed?.epoch };
+}
+
+/**
+ * The records of a layer that have something to see, one per epoch.
+ * @param {Rec[]} records
+ * @param {string} method
+ * @param {string} layer
+ * @returns {Rec[]} in the order of epochs
+ */
+export function drawnOf(records, method, layer) {
+  const drawn = history(records, method, layer).filter((record) => !record.error);
+  return [...new Map(drawn.map((record) => [record.epoch, record])).values()];
+}
+
+/**
  * Whether runs were drawn from different images.
  * @param {Rec[][]} runs
  * @param {string[]} methods

@@ -1,8 +1,9 @@
 /** What follows from the state: which runs, views, epochs and curves are on the screen. */
 
 import { nearest } from "./epochs.js";
-import { epochsOf, methodsOf } from "./records.js";
+import { epochsOf } from "./records.js";
 import { viewsFor } from "./views/index.js";
+import { unitPage } from "./views/unit.js";
 
 /** @typedef {import("./types.js").State} State */
 
@@ -18,10 +19,16 @@ export function shownRuns(state) {
 export const shownRecords = (state) => shownRuns(state).map((run) => state.records[run.run] ?? []);
 
 /** @param {State} state */
-export const shownViews = (state) => viewsFor(shownRecords(state).flatMap(methodsOf));
+export const shownViews = (state) => viewsFor(shownRecords(state));
+
+/** What is on the screen: a view, or the page of a unit over it. @param {State} state */
+export function currentView(state) {
+  const view = viewBelow(state);
+  return view && state.page === "unit" && state.unit ? unitPage : view;
+}
 
 /** @param {State} state */
-export function currentView(state) {
+export function viewBelow(state) {
   const views = shownViews(state);
   const asked = state.view ?? "";
   // Links of older versions name a method.

@@ -21,7 +21,7 @@ export const INITIAL = {
   runs: [], order: [], records: {}, problems: {}, kept: {}, tags: {}, series: {},
   chosen: null, automatic: [],
   epoch: null, view: null, tag: null, scale: null, zoom: 1, unit: null, hovered: null,
-  image: 0, opacity: OPACITY,
+  image: 0, opacity: OPACITY, page: null, strip: "projection",
   playing: false, help: false,
 };
 
@@ -105,6 +105,15 @@ export const putInto = (state, table, key, value) => ({ ...state, [table]: { ...
  * @returns {State}
  */
 export const choose = (state, chosen) => ({ ...state, chosen });
+
+/**
+ * Open the page of a unit.
+ * @param {State} state
+ * @param {string} layer
+ * @param {number} unit
+ * @returns {State}
+ */
+export const openUnit = (state, layer, unit) => ({ ...state, unit: { layer, unit }, page: "unit" });
 
 /**
  * @param {string} run

@@ -60,10 +60,14 @@
  * @property {string | null} hovered  The layer under the pointer.
  * @property {number} image  Which of the probe's, where a view shows one.
  * @property {number} opacity  0: the photograph alone; 1: the map alone.
+ * @property {"unit" | null} page  "unit": the page of the chosen unit lies over the view.
+ * @property {Strip} strip  What a film strip shows of a unit.
  * @property {boolean} playing
  * @property {boolean} help
  *
  * @typedef {<A extends unknown[]>(change: (state: State, ...args: A) => State, ...args: A) => void} Act
+ *
+ * @typedef {"projection" | "patch" | "both"} Strip
  *
  * @typedef {"own" | "shared"} Scale  Of each filter or map alone, or of all shown runs and epochs.
  *
@@ -78,8 +82,17 @@
  *
  * @typedef {{shape: number[], data: Float32Array}} Values  A decoded .npy file.
  *
+ * @typedef {Object} Row  What stands side by side for all runs.
+ * @property {string} method
+ * @property {string} layer
+ * @property {string} [title]  The layer when there is none.
+ *
  * @typedef {Object} CellProps  What a view gets to draw one layer of one run at one epoch.
  * @property {Rec} record
+ * @property {string | null} error  Why what would be newer than the record is missing.
+ * @property {Rec[]} records  All of the run.
+ * @property {Rec[][]} lists  All of the shown runs.
+ * @property {number} epoch
  * @property {Rec[]} related  Every record of the layer, of all shown runs and epochs.
  * @property {{width: number, height: number}} room  In CSS pixels.
  * @property {State} state
@@ -107,7 +120,13 @@
  * @property {Component} [Cell]  Draws a record, in rows of layers and columns of runs; gets CellProps.
  * @property {Component} [Top]  Stands above all cells; gets StageProps.
  * @property {Component} [Stage]  Or draws everything itself; gets StageProps.
+ * @property {(lists: Rec[][]) => Row[]} [rows]  Else the layers of the first method.
+ * @property {(records: Rec[], method: string, layer: string, epoch: number) => import("./records.js").Found} [find]  Else
+ *   the record of exactly that epoch.
+ * @property {(lists: Rec[][]) => number} [narrowest]  Runs stand below each other when their columns would be narrower.
+ * @property {Component} [Above]  Stands above the cells of a row; gets StageProps, a row and the width of the stage.
  * @property {(record: Rec, state: State) => Ref[]} needs  What will be asked of the cache.
+ * @property {(lists: Rec[][], state: State, epoch: number) => Ref[]} [refs]  The same, when it is not one record per row.
  */
 
 export {};

@@ -9,7 +9,8 @@ import { startLive } from "../live.js";
 import { goTo } from "../moves.js";
 import { layersOf, lookUp } from "../records.js";
 import { currentEpoch, currentTag, currentView, shownEpochs, shownRecords, shownRuns } from "../shown.js";
-import { createStore, put } from "../state.js";
+import { createStore, openUnit, put } from "../state.js";
+import { layersWithUnits, neighbour } from "../units.js";
 import { html, useEffect, useMemo, useRef, useState } from "../vendor/htm-preact-3.1.1.js";
 import { FirstRun, Loading, NoRecords, NothingChosen, Unreachable } from "./blank.js";
 import { Comparison } from "./comparison.js";
@@ -30,7 +31,14 @@ export function App() {
   const [, rendered] = useState(0);
   const refresh = () => rendered((count) => count + 1);
   const store = useMemo(createStore, []);
-  const blobs = useMemo(() => new Blobs(refresh), []);
+  const frame = useRef(0);
+  const blobs = useMemo(() => new Blobs(() => {
+    // Many come at once: the page is drawn once for all of them.
+    frame.current ||= requestAnimationFrame(() => {
+      frame.current = 0;
+      refresh();
+    });
+  }), []);
   const [dark, setDark] = useState(false);
   const direction = useRef(1);
   const { act } = store;
@@ -61,6 +69,20 @@ export function App() {
     act(put, { playing: !now.playing && places.length > 1 });
   }
 
+  /** The page of the chosen unit, or of the first that there is. */
+  function unit() {
+    const now = store.get();
+    const [layer] = layersWithUnits(shownRecords(now));
+    if (now.unit) act(openUnit, now.unit.layer, now.unit.unit);
+    else if (layer !== undefined) act(openUnit, layer, 0);
+  }
+
+  /** @param {number} by */
+  function nextUnit(by) {
+    const now = store.get();
+    if (now.page && now.unit) act(openUnit, now.unit.layer, neighbour(shownRecords(now), now.unit, by));
+  }
+
   const known = useRef(""); // the address as we last read or left it
   function takeAddress() {
     const address = readAddress();
@@ -70,7 +92,8 @@ export function App() {
     return act(put, stateOf(address));
   }
   function leaveAddress() {
-    writeAddress(addressOf(store.get()));
+    const address = addressOf(store.get());
+    writeAddress(address, address.page !== undefined && readAddress().page === undefined && known.current !== "");
     known.current = JSON.stringify(readAddress());
   }
 
@@ -82,7 +105,7 @@ export function App() {
       setDark(isDark);
     });
     onAddressChange(takeAddress);
-    return listenToKeys({ step, play, help: () => act(put, { help: true }) });
+    return listenToKeys({ step, play, help: () => act(put, { help: true }), unit, nextUnit, close: () => act(put, { page: null }) });
   }, []);
 
   const live = useRef(/** @type {ReturnType<typeof startLive> | null} */ (null));
@@ -152,6 +175,7 @@ function whyNothing(state) {
 function refsAt(state, epoch) {
   const view = /** @type {import("../types.js").View} */ (currentView(state));
   const lists = shownRecords(state);
+  if (view.refs) return view.refs(lists, state, epoch);
   return view.methods.flatMap((method) =>
     layersOf(lists, method).flatMap((layer) =>
       lists.flatMap((records) => {

@@ -23,29 +23,32 @@ const AROUND = 76;
 export function Comparison(props) {
   const { state, act, view, epoch, blobs, runs, lists } = props;
   const [stage, size] = useStageSize();
-  const [method] = view.methods;
-  const layers = layersOf(lists, method);
-  const failedOnly = lists.some((records) => history(records, method, "").length > 0);
-  const rows = layers.length || !failedOnly ? layers : [""];
+  const rows = rowsOf(view, lists);
   const gap = runs.length > 3 ? 12 : 24;
-  const width = Math.max(NARROWEST, Math.floor((size.width - 2 * PADDING - gap * (runs.length - 1)) / runs.length));
+  const inner = size.width - 2 * PADDING;
+  const beside = Math.max(NARROWEST, Math.floor((inner - gap * (runs.length - 1)) / runs.length));
+  const stacked = runs.length > 1 && beside < (view.narrowest?.(lists) ?? 0);
+  const width = stacked ? inner : beside;
   // A second row should peep out below the first.
   const height = Math.max(120, (size.height - AROUND) * (rows.length > 1 ? 0.75 : 1));
 
   return html`<div class="stage" ref=${stage}>
-    <div class="comparison" style=${`--column:${width}px;--columns:${runs.length};--gap:${gap}px;--padding:${PADDING}px`}>
+    <div class="comparison" style=${`--column:${width}px;--columns:${stacked ? 1 : runs.length};--gap:${gap}px;--padding:${PADDING}px`}>
       <div class="top">
         ${view.Top && html`<${view.Top} ...${props} />`}
-        <div class="heads">${runs.map((run) => html`<${RunHead} key=${run.run} state=${state} run=${run} />`)}</div>
+        ${!stacked && html`<div class="heads">${runs.map((run) => html`<${RunHead} key=${run.run} state=${state} run=${run} />`)}</div>`}
       </div>
       ${otherProbes(lists, view.methods) && html`<${OtherProbes} />`}
-      ${size.width > 0 && rows.map((layer) => {
+      ${size.width > 0 && rows.map((row) => {
+        const { method, layer } = row;
         const related = relatedRecords(lists, method, layer);
-        return html`<section class="row" key=${layer} aria-label=${`layer ${layer}`}>
-          <h3>${layer || "no layer"}</h3>
+        return html`<section class="row" key=${`${method} ${layer}`} data-method=${method} aria-label=${`layer ${layer}`}>
+          <h3>${row.title ?? (layer || "no layer")}</h3>
+          ${view.Above && html`<${view.Above} ...${props} row=${row} width=${inner} />`}
           <div class="cells">
             ${runs.map((run, place) => html`<div class="cell" key=${run.run} data-run=${run.run}>
-              <${Cell} records=${lists[place]} loaded=${run.run in state.records} layer=${layer} related=${related}
+              ${stacked && html`<${RunHead} state=${state} run=${run} />`}
+              <${Cell} records=${lists[place]} lists=${lists} loaded=${run.run in state.records} row=${row} related=${related}
                 room=${{ width, height }} ...${{ state, act, view, epoch, blobs }} />
             </div>`)}
           </div>
@@ -55,24 +58,33 @@ export function Comparison(props) {
   </div>`;
 }
 
+/** @type {(view: View, lists: Rec[][]) => import("../types.js").Row[]} */
+function rowsOf(view, lists) {
+  if (view.rows) return view.rows(lists);
+  const [method] = view.methods;
+  const layers = layersOf(lists, method);
+  const failedOnly = !layers.length && lists.some((records) => history(records, method, "").length > 0);
+  return (failedOnly ? [""] : layers).map((layer) => ({ method, layer }));
+}
+
 export const OtherProbes = () => html`<p class="notice">
   These runs were not drawn from the same probe images, so compare their pictures with care.
 </p>`;
 
 /**
- * @param {{records: Rec[], loaded: boolean, layer: string, related: Rec[], room: {width: number, height: number},
+ * @param {{records: Rec[], lists: Rec[][], loaded: boolean, row: import("../types.js").Row, related: Rec[], room: {width: number, height: number},
  *   state: State, act: Act, view: View, epoch: number, blobs: import("../blobs.js").Blobs}} props
  */
-function Cell({ records, loaded, layer, related, room, state, act, view, epoch, blobs }) {
-  const [method] = view.methods;
-  const { record, error } = lookUp(records, method, layer, epoch);
-  if (record) return html`<${view.Cell} ...${{ record, related, room, state, act, blobs }} />`;
+function Cell({ records, lists, loaded, row: { method, layer }, related, room, state, act, view, epoch, blobs }) {
+  /** @type {import("../records.js").Found} */
+  const { record, error, at = epoch } = (view.find ?? lookUp)(records, method, layer, epoch);
+  if (record) return html`<${view.Cell} ...${{ record, error, records, lists, related, room, state, act, blobs, epoch }} />`;
   const epochs = history(records, method, layer).filter((one) => !one.error).map((one) => one.epoch);
   const like = history(records, method, layer).find((one) => one.epoch === nearest(epochs, epoch));
   // A failure without a layer concerns every layer that the run has; or all of them when it has none.
   if (error && (epochs.length || !layersOf([records], method).length)) {
     return html`<div class="gap" style=${roomOf(like, room)}>
-      <p class="failed"><b>Drawing failed at epoch ${epochText(epoch)}.</b><br />${error}</p>
+      <p class="failed"><b>Drawing failed at epoch ${epochText(at)}.</b><br />${error}</p>
     </div>`;
   }
   if (!loaded) return html`<div class="gap waiting"><p>…</p></div>`;

@@ -26,9 +26,10 @@ export function enlargement(picture, room, zoom) {
  * @param {(context: CanvasRenderingContext2D) => void} [props.finish]  Draws over it, or wipes something out.
  * @param {(point: {x: number, y: number} | null) => void} [props.onPoint]  Null: the pointer left.
  * @param {(point: {x: number, y: number}) => void} [props.onPick]
+ * @param {(point: {x: number, y: number}) => void} [props.onOpen]  By a double click.
  * @param {{left: number, top: number, width: number, height: number} | null} [props.box]  Outlined.
  */
-export function Picture({ image, size, room, zoom, label, finish, onPoint, onPick, box }) {
+export function Picture({ image, size, room, zoom, label, finish, onPoint, onPick, onOpen, box }) {
   const canvas = useRef(/** @type {any} */ (null));
   const scale = enlargement(size, room, zoom);
   const [width, height] = [size.width * scale, size.height * scale];
@@ -64,6 +65,7 @@ export function Picture({ image, size, room, zoom, label, finish, onPoint, onPic
         onPointerMove=${onPoint && ((/** @type {MouseEvent} */ event) => onPoint(point(event)))}
         onPointerLeave=${onPoint && (() => onPoint(null))}
         onClick=${onPick && ((/** @type {MouseEvent} */ event) => onPick(point(event)))}
+        onDblClick=${onOpen && ((/** @type {MouseEvent} */ event) => onOpen(point(event)))}
       ></canvas>
       ${box && html`<div class="unit" style=${`left:${box.left * scale}px;top:${box.top * scale}px;width:${box.width * scale}px;height:${box.height * scale}px`}></div>`}
     </div>

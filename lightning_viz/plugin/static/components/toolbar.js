@@ -1,6 +1,6 @@
 /** What is shown, and how: the views, the scale, the zoom. */
 
-import { currentView, shownViews } from "../shown.js";
+import { currentView, shownViews, viewBelow } from "../shown.js";
 import { put } from "../state.js";
 import { html } from "../vendor/htm-preact-3.1.1.js";
 
@@ -17,8 +17,8 @@ export function Toolbar({ state, act }) {
   const zoom = (by) => act(put, { zoom: ZOOMS[Math.max(0, Math.min(ZOOMS.length - 1, place + by))] });
   return html`<div class="toolbar">
     <nav aria-label="Views">
-      ${shownViews(state).map((one) => html`<button key=${one.name} class="tab" aria-current=${one === view ? "page" : undefined}
-        onClick=${() => act(put, { view: one.name })}>${one.title}</button>`)}
+      ${shownViews(state).map((one) => html`<button key=${one.name} class="tab" aria-current=${one !== viewBelow(state) ? undefined : one === view ? "page" : "true"}
+        onClick=${() => act(put, { view: one.name, page: null })}>${one.title}</button>`)}
     </nav>
     ${view?.opacity && html`<label class="group opacity" title="How much of a map over a photograph is the map">
       <span class="dim">opacity</span>

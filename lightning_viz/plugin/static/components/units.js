@@ -2,11 +2,12 @@
 
 import { finiteRange, gradient } from "../colours.js";
 import { usePhotograph } from "../photographs.js";
-import { put } from "../state.js";
+import { openUnit, put } from "../state.js";
 import { cornerOf, drawTiles, isSilent, layOut, tileAt } from "../tiles.js";
 import { html, useLayoutEffect, useMemo, useRef, useState } from "../vendor/htm-preact-3.1.1.js";
 import { number, range as span, share } from "../words.js";
 import { Still } from "./canvas.js";
+import { OpenUnit } from "./openunit.js";
 
 /** @typedef {import("../types.js").Rec} Rec */
 /** @typedef {import("../types.js").Item} Item */
@@ -65,6 +66,11 @@ export function Units({ record, related, room, state, act, blobs, maps: mapsItem
     const unit = at && numbers[order[at.place]];
     act(put, { unit: at && unit !== state.unit?.unit ? { layer: record.layer, unit } : null });
   }
+  /** @param {any} event */
+  function open(event) {
+    const at = tileAt(tiles, kept, place(event).x, place(event).y);
+    if (at) act(openUnit, record.layer, numbers[order[at.place]]);
+  }
   const named = mostActive(activity, image);
   return html`<figure class="units">
     <div class="sheet-row">
@@ -74,7 +80,7 @@ export function Units({ record, related, room, state, act, blobs, maps: mapsItem
       </div>`}
       <div class=${values ? "tiles" : "tiles waiting"} style=${`width:${tiles.width}px;height:${tiles.height}px`}>
         <canvas ref=${canvas} role="img" aria-label=${`Maps of ${kept} units, layer ${record.layer}${named.length ? `; most active: ${named.join(", ")}` : ""}`}
-          onPointerMove=${(/** @type {any} */ event) => setPoint(place(event))} onPointerLeave=${() => setPoint(null)} onClick=${pick}></canvas>
+          onPointerMove=${(/** @type {any} */ event) => setPoint(place(event))} onPointerLeave=${() => setPoint(null)} onClick=${pick} onDblClick=${open}></canvas>
         ${tiles.label > 0 && order.map((unit, at) => {
           const { left, top } = cornerOf(tiles, at);
           return html`<span key=${at} class="number" style=${`left:${left}px;top:${top + tiles.tileHeight}px;width:${tiles.tileWidth}px`}>${numbers[unit]}${silent[at] && tiles.tileWidth >= 64 ? " all zero" : ""}</span>`;
@@ -86,7 +92,7 @@ export function Units({ record, related, room, state, act, blobs, maps: mapsItem
       <p><span class="what">${named.length > 0 && html`most active here: ${named.join(", ")}`}</span><span class="dim nowrap">${partText(kept, record)}${record.meta.zeros !== undefined && `, ${share(record.meta.zeros)} of values at or below zero`}</span></p>
       <p class="readout">${marked >= 0 && values
         ? readout(values, activity, image, order[marked], numbers, hit)
-        : html`<${Scale} ...${{ range: shared ? range : null, signed }} />`}</p>
+        : html`<${Scale} ...${{ range: shared ? range : null, signed }} />`}${state.unit?.layer === record.layer && html` <${OpenUnit} act=${act} unit=${state.unit} />`}</p>
     </figcaption>
   </figure>`;
 }

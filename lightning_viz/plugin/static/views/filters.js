@@ -1,9 +1,10 @@
 /** The kernels of a convolution, drawn here from the weights themselves, so that runs and epochs can share a scale. */
 
 import { finiteRange } from "../colours.js";
+import { OpenUnit } from "../components/openunit.js";
 import { Picture } from "../components/picture.js";
 import { boxOf, clearGaps, clearWhiteLines, drawFilters, layoutOf, locate, valuesOfUnit } from "../draw.js";
-import { put } from "../state.js";
+import { openUnit, put } from "../state.js";
 import { html, useMemo, useState } from "../vendor/htm-preact-3.1.1.js";
 import { number, plenty, range } from "../words.js";
 import { PicturesCell, picturesNeeded } from "./pictures.js";
@@ -90,10 +91,14 @@ function Filters({ record, related, room, state, act, blobs, weights }) {
         const hit = locate(layout, at.x, at.y);
         act(put, { unit: hit && hit.unit !== chosen?.unit ? { layer: record.layer, unit: hit.unit } : null });
       }}
+      onOpen=${(/** @type {{x: number, y: number}} */ at) => {
+        const hit = locate(layout, at.x, at.y);
+        if (hit) act(openUnit, record.layer, hit.unit);
+      }}
     />
     <figcaption>
       <p><span class="what">${shape}${stride(record)}${partly(layout, weights)}</span><span class="dim nowrap">${range(record.meta.vmin, record.meta.vmax)}</span></p>
-      <p class=${room.width < 380 ? "readout narrow" : "readout"}>${unit === null ? html`<span class="dim">${scaleText(scale)}</span>` : readout(values, unit, pointed)}</p>
+      <p class=${room.width < 380 ? "readout narrow" : "readout"}>${unit === null ? html`<span class="dim">${scaleText(scale)}</span>` : readout(values, unit, pointed)}${chosen && html` <${OpenUnit} act=${act} unit=${chosen} />`}</p>
     </figcaption>
   </figure>`;
 }

@@ -1,28 +1,32 @@
 /** The list of views. A new topic adds one module beside this one, and one line here. */
 
+import { methodsOf } from "../records.js";
 import { activations } from "./activations.js";
+import { evolution } from "./evolution.js";
 import { filters } from "./filters.js";
 import { images } from "./images.js";
+import { patches } from "./patches.js";
 import { picturesOf } from "./pictures.js";
 
 /** @typedef {import("../types.js").View} View */
 
 /** In the order of the tabs. @type {View[]} */
-const VIEWS = [filters, images, activations];
+const VIEWS = [filters, images, activations, patches, evolution];
 
 /** @type {Map<string, View>} */
 const generic = new Map();
 
 /**
  * The views of the methods that the shown runs have records of; unknown methods are shown by their pictures.
- * @param {string[]} methods
+ * @param {import("../types.js").Rec[][]} lists
  * @returns {View[]}
  */
-export function viewsFor(methods) {
+export function viewsFor(lists) {
+  const methods = lists.flatMap(methodsOf);
   const unknown = [...new Set(methods)].filter((method) => !VIEWS.some((view) => view.methods.includes(method))).sort();
   for (const method of unknown) if (!generic.has(method)) generic.set(method, picturesOf(method, nameFor(method)));
   return [
-    ...VIEWS.filter((view) => view.methods.some((method) => methods.includes(method))),
+    ...VIEWS.filter((view) => view.methods.some((method) => methods.includes(method)) && (!view.rows || view.rows(lists).length)),
     ...unknown.map((method) => /** @type {View} */ (generic.get(method))),
   ];
 }
