@@ -178,9 +178,8 @@ def whole_maps(plan: Plan, value: int, parts: Mapping[int, Part], count: int) ->
     if part.rows is None or part.columns is None:
         return part.tensor
     clean = plan.clean[value]
-    whole = clean.expand(count, *clean.shape[1:]).clone(memory_format=torch.channels_last)
-    for one, box, top, left in zip(whole, part.tensor, part.rows.at, part.columns.at, strict=True):
-        one[:, top : top + part.rows.size, left : left + part.columns.size] = box
+    whole = _channels_last(clean.expand(count, *clean.shape[1:]).clone(memory_format=torch.channels_last))
+    _paste(whole, part, np.zeros_like(part.rows.at), np.zeros_like(part.columns.at))
     return whole
 
 
@@ -220,30 +219,38 @@ def _boxed(plan: Plan, value: int, parts: Mapping[int, Part], rows: Span, column
 
 
 def _cut(clean: Tensor, tops: NDArray[np.int64], lefts: NDArray[np.int64], height: int, width: int) -> Tensor:
-    size = (len(tops), clean.shape[1], height, width)
-    boxes = torch.empty(size, dtype=clean.dtype, device=clean.device, memory_format=torch.channels_last)
-    for box, top, left in zip(boxes, tops.tolist(), lefts.tolist(), strict=True):
-        box.copy_(clean[0, :, top : top + height, left : left + width])
-    return boxes
+    rows = (tops[:, None] + np.arange(height)) * clean.shape[3]
+    columns = lefts[:, None] + np.arange(width)
+    places = torch.from_numpy(rows[:, :, None] + columns[:, None, :]).to(clean.device)
+    boxes = _pixels(clean).index_select(0, places.flatten())
+    return boxes.reshape(len(tops), height, width, -1).permute(0, 3, 1, 2)
+
+
+def _pixels(maps: Tensor) -> Tensor:
+    """See maps as rows of channels; a view, since they lie channels last."""
+    return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
 
 
 def _paste(boxes: Tensor, part: Part, tops: NDArray[np.int64], lefts: NDArray[np.int64]) -> None:
-    """Put what differs into boxes that begin at other places."""
+    """Put what differs into boxes that begin at other places; what lies outside them is left out."""
     assert part.rows is not None
     assert part.columns is not None
     height, width = boxes.shape[2:]
-    down, across = (part.rows.at - tops).tolist(), (part.columns.at - lefts).tolist()
-    inside = 0 <= down[0] <= height - part.rows.size and 0 <= across[0] <= width - part.columns.size
-    if inside and len(set(down)) == len(set(across)) == 1:
+    down, across = part.rows.at - tops, part.columns.at - lefts
+    inside = down.min() >= 0 and down.max() <= height - part.rows.size
+    inside = inside and across.min() >= 0 and across.max() <= width - part.columns.size
+    if inside and (down == down[0]).all() and (across == across[0]).all():
         boxes[:, :, down[0] : down[0] + part.rows.size, across[0] : across[0] + part.columns.size] = part.tensor
         return
-    for box, changed, top, left in zip(boxes, part.tensor, down, across, strict=True):
-        first_row, first_column = max(0, -top), max(0, -left)
-        last_row, last_column = min(part.rows.size, height - top), min(part.columns.size, width - left)
-        if first_row < last_row and first_column < last_column:
-            box[:, top + first_row : top + last_row, left + first_column : left + last_column] = changed[
-                :, first_row:last_row, first_column:last_column
-            ]
+    rows, columns = down[:, None] + np.arange(part.rows.size), across[:, None] + np.arange(part.columns.size)
+    start = (np.arange(len(tops)) * height * width)[:, None, None]
+    places = torch.from_numpy((start + rows[:, :, None] * width + columns[:, None, :]).flatten()).to(boxes.device)
+    changed = _pixels(part.tensor)
+    if not inside:
+        fits = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
+        chosen = torch.from_numpy(np.flatnonzero(fits)).to(boxes.device)
+        places, changed = places[chosen], changed[chosen]
+    _pixels(boxes).index_copy_(0, places, changed)
 
 
 def _placed(first: NDArray[np.int64], last: NDArray[np.int64], room: int) -> Span:

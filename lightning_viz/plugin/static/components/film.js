@@ -6,6 +6,7 @@ import { goTo } from "../moves.js";
 import { openUnit } from "../state.js";
 import { html, useLayoutEffect, useMemo, useRef, useState } from "../vendor/htm-preact-3.1.1.js";
 import { epochText, number } from "../words.js";
+import { useVisible } from "./visible.js";
 
 /** @typedef {import("../types.js").Rec} Rec */
 /** @typedef {import("../film.js").Film} FilmOf */
@@ -29,6 +30,7 @@ export function Film({ film, layout, layer, epoch, act, chosen, blobs, note }) {
   const [point, setPoint] = useState(/** @type {{x: number, y: number} | null} */ (null));
   const canvas = useRef(/** @type {any} */ (null));
   const drawn = useRef({ key: "", on: null });
+  const visible = useVisible(canvas);
   const frames = [...film.frames.values()];
   const weights = film.lanes[0] === "weights";
 
@@ -37,7 +39,7 @@ export function Film({ film, layout, layer, epoch, act, chosen, blobs, note }) {
   const failure = wanted.map(({ url }) => blobs.failure(url)).find(Boolean);
   useLayoutEffect(() => {
     const key = JSON.stringify([layout, film.units, film.lanes, there.map(({ url }) => url)]);
-    if (drawn.current.key === key && drawn.current.on === canvas.current) return;
+    if (!visible || (drawn.current.key === key && drawn.current.on === canvas.current)) return;
     drawn.current = { key, on: canvas.current };
     const context = freshCanvas(canvas.current, layout);
     layout.epochs.forEach((one, column) =>

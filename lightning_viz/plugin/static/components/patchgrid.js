@@ -4,6 +4,7 @@ import { entriesOf, freshCanvas, patchesIn, pictureOf, proportions, putTile, tab
 import { openUnit } from "../state.js";
 import { html, useLayoutEffect, useRef, useState } from "../vendor/htm-preact-3.1.1.js";
 import { number, range as span } from "../words.js";
+import { useVisible } from "./visible.js";
 
 /** @typedef {import("../types.js").Rec} Rec */
 /** @typedef {"patch" | "projection"} Side */
@@ -105,13 +106,14 @@ export function PatchGrid({ record, units, blocks, blobs, act, chosen, note }) {
   const [point, setPoint] = useState(/** @type {{x: number, y: number} | null} */ (null));
   const canvas = useRef(/** @type {any} */ (null));
   const drawn = useRef({ key: "", on: null });
+  const visible = useVisible(canvas);
   const k = patchesIn(record);
   const pictures = SIDES.map((side) => pictureOf(record, side).url);
   const there = pictures.every((url) => blobs.get(url));
   const failure = pictures.map((url) => blobs.failure(url)).find(Boolean);
   useLayoutEffect(() => {
     const key = JSON.stringify([pictures, units, blocks]);
-    if (!there || (drawn.current.key === key && drawn.current.on === canvas.current)) return;
+    if (!there || !visible || (drawn.current.key === key && drawn.current.on === canvas.current)) return;
     drawn.current = { key, on: canvas.current };
     const context = freshCanvas(canvas.current, blocks);
     units.forEach((unit, place) =>
@@ -123,7 +125,6 @@ export function PatchGrid({ record, units, blocks, blobs, act, chosen, note }) {
       }),
     );
   });
-  if (failure) return html`<p class="failed">${failure}</p>`;
   const hit = point && tileAt(blocks, units.length, k, point.x, point.y);
   /** @param {any} event */
   function place(event) {
@@ -132,7 +133,7 @@ export function PatchGrid({ record, units, blocks, blobs, act, chosen, note }) {
   }
   const values = tableOf(blobs, record, "values");
   return html`<figure class="patches">
-    <div class=${there ? "blocks" : "blocks waiting"} style=${`width:${blocks.width}px;height:${blocks.height}px`}>
+    <div class=${there || failure ? "blocks" : "blocks waiting"} style=${`width:${blocks.width}px;height:${blocks.height}px`}>
       <canvas ref=${canvas} role="img" class=${blocks.label ? "opens" : undefined}
         aria-label=${`The ${k} strongest patches of ${units.length === 1 ? `unit ${units[0]}` : `${units.length} units`}, each beside its reconstruction, layer ${record.layer}`}
         onPointerMove=${(/** @type {any} */ event) => setPoint(place(event))} onPointerLeave=${() => setPoint(null)}
@@ -154,7 +155,7 @@ export function PatchGrid({ record, units, blocks, blobs, act, chosen, note }) {
         return html`<i key=${side} class="pointed-at" style=${`left:${left}px;top:${top}px;width:${width}px;height:${height}px`}></i>`;
       })}
     </div>
-    <figcaption class="readout">${hit ? reading(blobs, record, units[hit.place], hit) : html`<span class="dim">${note}</span>`}</figcaption>
+    <figcaption class="readout">${failure ? html`<span class="failed">${failure}</span>` : hit ? reading(blobs, record, units[hit.place], hit) : html`<span class="dim">${note}</span>`}</figcaption>
   </figure>`;
 }
 
