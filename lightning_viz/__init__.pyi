@@ -7,6 +7,7 @@ from .callbacks.base import Drawing as Drawing
 from .callbacks.base import VizCallback as VizCallback
 from .callbacks.evolution import FeatureEvolution as FeatureEvolution
 from .callbacks.filters import FilterImages as FilterImages
+from .callbacks.occlusion import Occlusion as Occlusion
 from .callbacks.patches import TopPatches as TopPatches
 from .callbacks.reconstruction import Reconstruction as Reconstruction
 from .isolation import isolated as isolated
