@@ -1,12 +1,13 @@
 """From a batch, a data set or a loader to images."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler, Subset
 
 __all__ = ["Batch", "BatchFn", "Data", "count_images", "read_batches", "same_twice", "spread", "unpack_batch"]
 
@@ -102,7 +103,10 @@ def read_batches(
     Raises:
         ValueError: Empty, or a data set whose first item differs when it is read twice.
     """
-    if isinstance(data, Tensor | Dataset) and isinstance(data, Sized):
+    for name, value in (("batch_size", batch_size), ("max_images", max_images)):
+        if value is not None and value < 1:
+            raise ValueError(f"{who}({name}={value}): must be at least 1.")
+    if _is_a_map(data):
         yield from _read_in_order(data, batch_size, max_images, batch_fn, who)
         return
     if not isinstance(data, Iterable):
@@ -139,10 +143,20 @@ def _read_in_order(
         yield numbers, unpack_batch(batch, batch_fn)[0]
 
 
+def _is_a_map(data: Data) -> bool:
+    return isinstance(data, Tensor | Dataset) and not isinstance(data, IterableDataset) and isinstance(data, Sized)
+
+
 def count_images(data: Data, max_images: int | None) -> int | None:
-    """Say how many images ``read_batches`` will give; None when a loader does not tell."""
-    source = data.dataset if isinstance(data, DataLoader) else data
-    if not isinstance(source, Sized):
+    """Say how many images ``read_batches`` will give; None where that is only known at the end, as of most loaders."""
+    source: Any = data
+    if (
+        isinstance(data, DataLoader)
+        and isinstance(data.sampler, SequentialSampler | RandomSampler)
+        and not data.drop_last
+    ):
+        source = data.dataset
+    if not _is_a_map(source):
         return None
     return min(len(source), max_images or len(source))
 
@@ -160,12 +174,19 @@ def spread(size: int, most: int) -> list[int]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, Tensor):
-        return one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+    if isinstance(one, Tensor) or isinstance(other, Tensor):
+        both = isinstance(one, Tensor) and isinstance(other, Tensor)
+        alike = both and (one.shape, one.dtype) == (other.shape, other.dtype)
+        return alike and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
     if isinstance(one, np.ndarray):
-        return np.array_equal(np.asarray(one), np.asarray(other), equal_nan=True)
+        if not isinstance(other, np.ndarray) or one.dtype != other.dtype:
+            return False
+        return np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
     if isinstance(one, Mapping):
-        return all(_same(one[key], other[key]) for key in one)
+        same_names = isinstance(other, Mapping) and one.keys() == other.keys()
+        return same_names and all(_same(one[key], other[key]) for key in one)
     if isinstance(one, (tuple, list)):
-        return all(map(_same, one, other))
-    return bool(one == other)
+        alike = isinstance(other, (tuple, list)) and len(one) == len(other)
+        return alike and all(map(_same, one, other))
+    not_a_number = isinstance(one, float) and isinstance(other, float) and math.isnan(one) and math.isnan(other)
+    return one is other or not_a_number or bool(one == other)

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset, IterableDataset, Subset
 
 from lightning_viz.batches import spread
 from lightning_viz.callbacks.base import VizCallback
@@ -18,6 +18,7 @@ from lightning_viz.callbacks.session import OnError
 from lightning_viz.functional.filters import CONVOLUTIONS
 from lightning_viz.functional.patches import PatchTable, cut_patches, merge_tables, read_images, top_patches
 from lightning_viz.functional.reconstruction import reconstruct
+from lightning_viz.isolation import isolated
 from lightning_viz.layers import find_layers
 from lightning_viz.probe import Probe
 from lightning_viz.render import image_picture, mosaic, signed_picture
@@ -96,10 +97,10 @@ class TopPatches(VizCallback):
         super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error)
         who = type(self).__name__
         for name, value in (("k", k), ("max_images", max_images)):
-            if not isinstance(value, int) or value < 1:
+            if not _is_whole(value) or value < 1:
                 raise ValueError(f"{who}({name}={value!r}): must be a whole number of 1 or more.")
-        if units is not None and (not units or min(units) < 0):
-            raise ValueError(f"{who}(units={units!r}): must be whole numbers of 0 or more, at least one.")
+        if units is not None and not (isinstance(units, Sequence) and units and all(map(_is_unit, units))):
+            raise ValueError(f"{who}(units={units!r}): must be a list of whole numbers of 0 or more, at least one.")
         self.data, self.units, self.k, self.max_images, self.sharded = data, units, k, max_images, sharded
         self._data: Any = None
         self._tables: dict[str, PatchTable] = {}
@@ -115,14 +116,15 @@ class TopPatches(VizCallback):
         return self.sharded or super().takes_part(trainer)
 
     def before_draw(self, trainer: Any, model: nn.Module) -> None:
-        """Look at the data, unless another callback has just looked at the same; with several processes if asked to."""
+        """Find the data, and with several processes look at them together, if asked to."""
+        self._tables = {}
+        if self.sharded and trainer.world_size > 1:
+            self._tables = self._look_together(trainer, model)
+        else:
+            self._find_data(trainer)
+
+    def _find_data(self, trainer: Any) -> None:
         self._data = self.data if self.data is not None else _validation_data(trainer, type(self).__name__)
-        question = (self._drawn_at, id(self._data), self._chosen(model), self.k, self.max_images, self.sharded)
-        asked, tables = _last_answers.get(trainer, (None, {}))
-        if asked != question:
-            tables = self._look_together(trainer, model) if self.sharded else self.look(model)
-            _last_answers[trainer] = question, tables
-        self._tables = tables
 
     def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
         """Draw rows of units, columns of patches from the strongest on; and the same places of the reconstructions."""
@@ -169,24 +171,35 @@ class TopPatches(VizCallback):
     def look(self, model: nn.Module, rank: int = 0, ranks: int = 1) -> dict[str, PatchTable]:
         """Look at the images, or at the share of one of several processes; the tables count in the whole data."""
         numbers = spread(len(self._data), self.max_images)[rank::ranks]
+        if not numbers and rank > 0:
+            return {}
         batch_fn = self.probe.batch_fn if self.probe is not None else None
         tables = top_patches(model, self._chosen(model), Subset(self._data, numbers), self.k, batch_fn=batch_fn)
         all_numbers = torch.tensor([*numbers, -1])  # a missing entry is -1 and stays so
         return {layer: table._replace(image_ids=all_numbers[table.image_ids]) for layer, table in tables.items()}
 
     def _look_together(self, trainer: Any, model: nn.Module) -> dict[str, PatchTable]:
-        if trainer.world_size == 1:
-            return self.look(model)
-        parts = gathered(lambda: self.look(model, trainer.global_rank, trainer.world_size))
+        def look() -> dict[str, PatchTable]:
+            self._find_data(trainer)
+            return self.look(model, trainer.global_rank, trainer.world_size)
+
+        with isolated(model):
+            # Each process has statistics of its own until the next step; the network that is drawn is the first one's.
+            for buffer in model.buffers():
+                dist.broadcast(buffer.detach(), 0)
+            parts = [part for part in gathered(look) if part]
         return {layer: merge_tables([part[layer] for part in parts]) for layer in parts[0]}
 
     def _patches(self, model: nn.Module, layer: str, units: Sequence[int], table: PatchTable) -> Patches:
         ids, where = torch.unique(table.image_ids.clamp(min=0), return_inverse=True)
         batch_fn = self.probe.batch_fn if self.probe is not None else None
         images = read_images(self._data, ids.tolist(), batch_fn)
-        like = next(parameter for parameter in model.parameters() if parameter.is_floating_point())
+        like = next((parameter for parameter in model.parameters() if parameter.is_floating_point()), images)
         count, k = table.values.shape
         found = (table.image_ids >= 0).flatten()
+        if not found.any():  # a network that diverged
+            nothing = torch.full((count, k, images.shape[1], 1, 1), torch.nan)
+            return Patches(nothing, nothing)
         boxes = table.boxes.flatten(0, 1)[found]
         down = reconstruct(
             model,
@@ -207,15 +220,20 @@ class TopPatches(VizCallback):
         before, self._before[layer] = self._before.get(layer), table.image_ids
         if before is None:
             return {}
-        same = (table.image_ids[:, :, None] == before[:, None, :]) & (table.image_ids >= 0)[:, :, None]
-        return {
-            "overlap": float(same.any(2).float().mean()),
-            "settled": float((table.image_ids[:, 0] == before[:, 0]).float().mean()),
-        }
+        found = table.image_ids >= 0
+        if not found.any():
+            return {}
+        same = (table.image_ids[:, :, None] == before[:, None, :]).any(2) & found
+        stayed = (table.image_ids[:, 0] == before[:, 0])[found[:, 0]]
+        return {"overlap": float(same.sum() / found.sum()), "settled": float(stayed.float().mean())}
 
 
-# What was last found for each Trainer: TopPatches and FeatureEvolution mostly ask the same.
-_last_answers: "WeakKeyDictionary[Any, tuple[Any, dict[str, PatchTable]]]" = WeakKeyDictionary()
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_unit(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _validation_data(trainer: Any, who: str) -> Any:
@@ -223,7 +241,8 @@ def _validation_data(trainer: Any, who: str) -> Any:
     while isinstance(loaders, Sequence | Mapping) and loaders:
         loaders = next(iter(loaders.values() if isinstance(loaders, Mapping) else loaders))
     data = getattr(loaders, "dataset", None)
-    if data is None or not hasattr(data, "__len__") or not hasattr(data, "__getitem__"):
+    map_style = hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, IterableDataset)
+    if data is None or not map_style:
         raise ValueError(f"{who}: there is no map-style validation data set. Give one: {who}(data=...).")
     return data
 

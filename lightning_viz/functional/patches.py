@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_max_pool2d, pad
+from torch.nn.functional import adaptive_max_pool2d
 from torch.utils.data import Dataset
 
 from lightning_viz.batches import BatchFn, Data, count_images, read_batches, unpack_batch
@@ -76,8 +76,15 @@ def top_patches(
         >>> top_patches(model, "2", torch.randn(20, 3, 12, 20), k=5)["2"].boxes.shape
         torch.Size([4, 5, 4])
     """
-    if k < 1:
-        raise ValueError(f"{WHO}(k={k}): must be at least 1.")
+    for name, value in (("k", k), ("batch_size", batch_size), ("max_images", max_images)):
+        if value is not None and value < 1:
+            raise ValueError(f"{WHO}({name}={value}): must be at least 1.")
+    if units is not None:
+        chosen = torch.as_tensor(units)
+        if chosen.ndim != 1 or not len(chosen) or chosen.is_floating_point():
+            raise ValueError(f"{WHO}(units={units!r}): must be a list of whole numbers, or None for all.")
+    if not layers:
+        raise ValueError(f"{WHO}(layers={layers!r}): name at least one.")
     modules = find_layers(model, layers, nn.Module, who=WHO)
     with isolated(model), torch.no_grad():
         like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
@@ -86,7 +93,7 @@ def top_patches(
             if not best:
                 best = _prepare(model, modules, images, k, units)
             for one in best.values():
-                one.begin(ids)
+                one.begin(ids, images.shape[2:])
             model(images.to(like))
     return {name: one.table() for name, one in best.items()}
 
@@ -129,13 +136,19 @@ class _Best:
         )
         self.name, self.runs, self.k, self.boxes = name, runs, k, boxes
         self.units = None if units is None else torch.as_tensor(units)
+        self.image_size = image_size
         self.ran = 0
         self.width = 1
         self.values = self.image_ids = self.places = torch.empty(0)
         self.ids = torch.empty(0)
 
-    def begin(self, ids: Tensor) -> None:
+    def begin(self, ids: Tensor, image_size: Sequence[int]) -> None:
         """Say which images come next."""
+        if tuple(image_size) != self.image_size:
+            raise ValueError(
+                f"{WHO}(data=...): the images are of different sizes, {self.image_size} and {tuple(image_size)}. "
+                "Resize or crop them to one."
+            )
         self.ids, self.ran = ids, 0
 
     def look(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
@@ -143,6 +156,8 @@ class _Best:
         self.ran += 1
         if self.ran != self.runs:
             return
+        if not isinstance(output, Tensor):
+            raise ValueError(f'{WHO}: layer "{self.name}" returns a {type(output).__name__}, no maps. Leave it out.')
         maps = self.maps_of(output)
         if not self.values.numel():
             self._begin(maps)
@@ -209,9 +224,20 @@ def merge_tables(tables: Sequence[PatchTable]) -> PatchTable:
     together = PatchTable(*(torch.cat(parts, dim=1) for parts in zip(*tables, strict=True)))
     # Missing entries last, of equals the first image first.
     ids = together.image_ids.masked_fill(together.image_ids < 0, torch.iinfo(torch.int64).max)
+    rows = torch.arange(len(ids))[:, None]
     by_id = ids.argsort(dim=1, stable=True)
-    order = by_id.gather(1, together.values.gather(1, by_id).argsort(dim=1, descending=True, stable=True))[:, :k]
-    rows = torch.arange(len(order))[:, None]
+    together = PatchTable(*(part[rows, by_id] for part in together))
+    # An image that is in two parts (a sampler may fill up the last one) counts once.
+    again = torch.zeros_like(together.image_ids, dtype=torch.bool)
+    again[:, 1:] = (together.image_ids[:, 1:] == together.image_ids[:, :-1]) & (together.image_ids[:, 1:] >= 0)
+    gone = again[..., None]
+    together = PatchTable(
+        together.values.masked_fill(again, -torch.inf),
+        together.image_ids.masked_fill(again, -1),
+        together.positions.masked_fill(gone, -1),
+        together.boxes.masked_fill(gone, -1),
+    )
+    order = together.values.argsort(dim=1, descending=True, stable=True)[:, :k]
     return PatchTable(*(part[rows, order] for part in together))
 
 
@@ -245,13 +271,10 @@ def cut_patches(images: Tensor, boxes: Tensor) -> Tensor:
                 [0., 0., 0.]])
     """
     height, width = images.shape[2:]
-    return torch.stack(
-        [
-            pad(
-                image[:, max(0, top) : max(0, bottom), max(0, left) : max(0, right)],
-                (max(0, -left), max(0, right - width), max(0, -top), max(0, bottom - height)),
-                value=torch.nan,
-            )
-            for image, (top, left, bottom, right) in zip(images, boxes.tolist(), strict=True)
-        ]
-    )
+    if not len(boxes):
+        return images.new_empty(0, images.shape[1], 0, 0)
+    rows, columns = (boxes[:, axis, None] + torch.arange(int(boxes[0, axis + 2] - boxes[0, axis])) for axis in (0, 1))
+    outside = ((rows < 0) | (rows >= height))[:, None, :, None] | ((columns < 0) | (columns >= width))[:, None, None]
+    numbers = torch.arange(len(images))[:, None, None]
+    inside = numbers, rows.clamp(0, height - 1)[:, :, None], columns.clamp(0, width - 1)[:, None]
+    return images.permute(0, 2, 3, 1)[inside].permute(0, 3, 1, 2).masked_fill(outside.to(images.device), torch.nan)

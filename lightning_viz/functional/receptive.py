@@ -20,6 +20,8 @@ __all__ = ["ReceptiveField", "receptive_field", "receptive_fields"]
 
 WHO = "receptive_field"
 
+CURE = "Choose another layer."
+
 MEASURED = 8
 """Places on each side, at most, where a field is measured."""
 
@@ -123,7 +125,9 @@ def _followed(traced: Trace, layer: str) -> Box:
     found = traced.layers.get(layer)
     if found is None:
         raise ValueError(f'{WHO}: layer "{layer}" does not run when the model is called on images.')
-    if found.value is None or len(traced.shapes[found.value]) != 4:
+    if found.value is None:
+        raise ValueError(_independent(layer))
+    if len(traced.shapes[found.value]) != 4:
         raise NotFollowedError("no stack of maps")
     boxes = {found.value: Box(Side(1, 0, 1), Side(1, 0, 1))}
     for step in reversed(traced.steps):
@@ -133,7 +137,7 @@ def _followed(traced: Trace, layer: str) -> Box:
                     box = whole(traced.shapes[value]) if seen.rows.stride == 0 else seen
                     boxes[value] = united(boxes.get(value), box, traced.shapes[value])
     if 0 not in boxes:
-        raise ValueError(f'{WHO}: layer "{layer}" does not depend on the images.')
+        raise ValueError(_independent(layer))
     return boxes[0]
 
 
@@ -141,8 +145,9 @@ def _seen_by(step: Step, box: Box, traced: Trace) -> list[tuple[int, Box]]:
     """Which box of each input a box of the output depends on."""
     name, given, inputs = step.operation, step.arguments, _values(step.arguments.values())
     shapes, shape = [traced.shapes[value] for value in inputs], traced.shapes[step.outputs[0]]
-    if name == "convolution" and not given["transposed"] and isinstance(given["weight"], Tensor):
-        return [(inputs[0], window(step, box, given["weight"].shape[2:])[0])]
+    weight = given.get("weight") if name == "convolution" else None
+    if isinstance(weight, Tensor) and weight.ndim == 4 and not given["transposed"] and len(inputs) == 1:
+        return [(inputs[0], window(step, box, weight.shape[2:])[0])]
     if name in ("max_pool2d_with_indices", "avg_pool2d"):
         sizes = given["kernel_size"]
         return [(inputs[0], window(step, box, [sizes[0], sizes[-1]])[0])]
@@ -153,7 +158,11 @@ def _seen_by(step: Step, box: Box, traced: Trace) -> list[tuple[int, Box]]:
         return [(inputs[0], whole(shapes[0]))]
     if name in _RESHAPES and all(_keeps_places(step, one, shape) for one in shapes):
         return [(value, box) for value in inputs]
-    if name in _POINTWISE and not given.get("training") and all(one[-2:] in (shape[-2:], (1, 1)) for one in shapes):
+    if (
+        name in _POINTWISE
+        and not given.get("training")
+        and all(one[-2:] in (shape[-2:], (1, 1)) and len(one) == 4 for one in shapes)
+    ):
         # A gate has one value for all places.
         return [
             (value, box if one[-2:] == shape[-2:] else whole(one)) for value, one in zip(inputs, shapes, strict=True)
@@ -217,23 +226,49 @@ def _measured(model: nn.Module, layer: str, images: Tensor) -> Box:
     """Measure which pixels move each position of the middle row and column."""
     weights = {name: _positive(name, tensor) for name, tensor in (*model.named_parameters(), *model.named_buffers())}
     leaf = images.double().requires_grad_()
-    with _AveragePooling(), capture(model, layer) as outputs:
-        torch.func.functional_call(model, weights, (leaf.clone(),))
+    try:
+        outputs = _run_with(model, layer, weights, leaf)
+    except RuntimeError:  # a forward that names its type
+        leaf = images.clone().requires_grad_()
+        outputs = _run_with(model, layer, {name: weight.to(images) for name, weight in weights.items()}, leaf)
     if not outputs[layer]:
         raise ValueError(f'{WHO}: layer "{layer}" does not run when the model is called on images.')
-    maps = as_maps(outputs[layer][-1], images.shape[2:], None, WHO, model.get_submodule(layer)).sum((0, 1))
-    middle = [size // 2 for size in maps.shape]
-    sides = []
-    for axis, count in enumerate(maps.shape):
-        reached = []
-        for place in sorted({number * (count - 1) // MEASURED for number in range(MEASURED + 1)}):
-            position = maps[place, middle[1]] if axis == 0 else maps[middle[0], place]
-            (gradient,) = torch.autograd.grad(position, leaf, retain_graph=True, materialize_grads=True)
-            pixels = gradient.abs().sum((0, 1, 3 - axis)).nonzero()[:, 0].tolist()
-            if pixels:
-                reached.append((place, pixels[0], pixels[-1] + 1))
-        sides.append(_line(reached, images.shape[2 + axis]))
-    return Box(*sides)
+    module = model.get_submodule(layer)
+    maps = as_maps(outputs[layer][-1], images.shape[2:], None, WHO, module, CURE)[0]
+    if not maps.requires_grad:
+        raise ValueError(_independent(layer))
+    # Unequal weights: the units of a normalised map have a constant sum.
+    maps = torch.einsum("khw,k->hw", maps, _noise(maps[:, 0, 0]))
+    ends: dict[tuple[int, ...], list[int]] = {}
+    # Along the diagonal one way back tells of a row and a column; the corners first.
+    for share in sorted((number / MEASURED for number in range(MEASURED + 1)), key=lambda share: -abs(share - 0.5)):
+        place = tuple(int(share * (count - 1)) for count in maps.shape)
+        if place in ends:
+            continue
+        (gradient,) = torch.autograd.grad(maps[place], leaf, retain_graph=True, materialize_grads=True)
+        ends[place] = _ends(gradient.abs().sum((0, 1)))
+        if len(ends) == 2 and all(end == [0, images.shape[2], 0, images.shape[3]] for end in ends.values()):
+            break
+    return Box(*(_line(_reached(ends, axis), images.shape[2 + axis]) for axis in (0, 1)))
+
+
+def _run_with(model: nn.Module, layer: str, weights: dict[str, Tensor], leaf: Tensor) -> dict[str, list[Tensor]]:
+    with _AveragePooling(), capture(model, layer) as outputs:
+        torch.func.functional_call(model, weights, (leaf.clone(),))
+    return outputs
+
+
+def _ends(seen: Tensor) -> list[int]:
+    """First and last (half-open) row and column where anything is seen; nothing is 0 to 0."""
+    found = []
+    for axis in (0, 1):
+        lines = seen.sum(1 - axis).nonzero()[:, 0].tolist()
+        found += [lines[0], lines[-1] + 1] if lines else [0, 0]
+    return found
+
+
+def _reached(ends: Mapping[tuple[int, ...], list[int]], axis: int) -> list[tuple[int, int, int]]:
+    return sorted({(place[axis], end[2 * axis], end[2 * axis + 1]) for place, end in ends.items() if end[1]})
 
 
 def _line(reached: Sequence[tuple[int, int, int]], size: int) -> Side:
@@ -258,10 +293,19 @@ def _positive(name: str, tensor: Tensor) -> Tensor:
     if not tensor.is_floating_point():
         return tensor
     if tensor.ndim > 1:
-        noise = 0.5 + torch.rand(tensor.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        return (noise / tensor[0].numel()).to(tensor.device)
-    is_one = name.endswith(("weight", "running_var"))
+        # Small, so that a bounded rectifier stays below its bound.
+        return 0.1 * _noise(tensor.double()) / tensor[0].numel()
+    is_one = not name.endswith(("bias", "running_mean"))
     return torch.full_like(tensor, float(is_one), dtype=torch.float64)
+
+
+def _noise(like: Tensor) -> Tensor:
+    noise = 0.5 + torch.rand(like.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return noise.to(like)
+
+
+def _independent(layer: str) -> str:
+    return f'{WHO}: layer "{layer}" does not depend on the images.'
 
 
 class _AveragePooling(TorchFunctionMode):
@@ -273,7 +317,17 @@ class _AveragePooling(TorchFunctionMode):
         if func in (F.max_pool2d, torch.max_pool2d):
             names = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
             given = dict(zip(names, args, strict=False)) | (kwargs or {})
+            given = {name: value for name, value in given.items() if name in names}
             if given.get("dilation", 1) in (1, (1, 1), [1, 1]):
                 stride, padding, ceil_mode = given.get("stride"), given.get("padding", 0), given.get("ceil_mode", False)
                 return F.avg_pool2d(given["input"], given["kernel_size"], stride, padding, ceil_mode)
+            return _dilated_average(given.pop("input"), **given)
         return func(*args, **(kwargs or {}))
+
+
+def _dilated_average(
+    maps: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+) -> Tensor:
+    rows, columns = kernel_size if isinstance(kernel_size, Sequence) else (kernel_size, kernel_size)
+    weight = maps.new_full((maps.shape[1], 1, rows, columns), 1 / (rows * columns))
+    return F.conv2d(maps, weight, None, stride or kernel_size, padding, dilation, maps.shape[1])

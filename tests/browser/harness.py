@@ -62,7 +62,9 @@ class Run:
 
     def draw(self, drawing: Drawing, epoch: float, method: str = "filters", probe: str | None = None) -> Record:
         """Write a record."""
-        record = Record(method, drawing.layer, **_moment(epoch), meta=dict(drawing.meta), probe=probe)
+        record = Record(
+            method, drawing.layer, **_moment(epoch), meta=dict(drawing.meta), probe=probe, scalars=dict(drawing.scalars)
+        )
         return self.store.write(record, drawing.blobs())
 
     def draw_filters(self, filters: NDArray[np.float32], epoch: float, layer: str = "features.0") -> Record:

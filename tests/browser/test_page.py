@@ -11,6 +11,12 @@ ROOT = Path(__file__).parents[2]
 AXE = ROOT / "node_modules/axe-core/axe.min.js"
 
 
+def address_of(request: pytest.FixtureRequest, place: str) -> str:
+    """Of a fixture that serves a logdir."""
+    served = request.getfixturevalue(place)
+    return served if isinstance(served, str) else served[0]
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize(
     ("place", "state"),
@@ -19,6 +25,9 @@ AXE = ROOT / "node_modules/axe-core/axe.min.js"
         ("wild", ""),
         ("maps", "view=images&runs=first,second&epoch=1"),
         ("maps", "view=activations&runs=first,second&epoch=1"),
+        ("films", "view=patches&runs=first,failed&epoch=1"),
+        ("films", "view=evolution&strip=both&epoch=1"),
+        ("films", "page=unit&unit=2,0&epoch=1"),
     ],
 )
 def test_axe_finds_nothing_serious(
@@ -26,7 +35,7 @@ def test_axe_finds_nothing_serious(
 ) -> None:
     if not AXE.exists():
         pytest.skip("axe-core is missing: npm ci")
-    tab.open(request.getfixturevalue(place), state, dark=dark).ready()
+    tab.open(address_of(request, place), state, dark=dark).ready()
     tab.frame.evaluate(AXE.read_text())
     violations = tab.frame.evaluate("axe.run().then((result) => result.violations)")
     found = [(one["id"], [node["html"] for node in one["nodes"]]) for one in violations]
@@ -49,10 +58,18 @@ def test_it_is_written_in_tensorboards_font(tab: Tab, plain: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "state"), [("plain", ""), ("maps", "view=images&epoch=1"), ("maps", "view=activations")]
+    ("place", "state"),
+    [
+        ("plain", ""),
+        ("maps", "view=images&epoch=1"),
+        ("maps", "view=activations"),
+        ("films", "view=patches"),
+        ("films", "view=evolution"),
+        ("films", "page=unit&unit=2,0"),
+    ],
 )
 def test_targets_are_large_enough(tab: Tab, request: pytest.FixtureRequest, place: str, state: str) -> None:
-    tab.open(request.getfixturevalue(place), f"{state}&runs=first,second" if state else "").ready()
+    tab.open(address_of(request, place), f"{state}&runs=first,second" if state else "").ready()
     for target in tab.frame.locator("button, select, label, input:not([type=checkbox])").all():
         box = target.bounding_box()
         assert min(box["width"], box["height"]) >= 24, target.evaluate("e => e.outerHTML")

@@ -154,7 +154,7 @@ def test_text_from_a_logdir_is_text(tab: Tab, wild: str) -> None:
 def test_different_probes_are_mentioned(tab: Tab, wild: str) -> None:
     tab.open(wild).ready()
     assert tab.frame.locator(".notice").count() == 0
-    tab.frame.locator(".tab").nth(1).click()
+    tab.frame.locator(".tab").last.click()
     assert "not drawn from the same probe" in tab.frame.inner_text(".notice")
 
 

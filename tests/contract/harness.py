@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import inspect
 import random
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -29,6 +30,22 @@ def all_callbacks() -> list[type[VizCallback]]:
     return [callback for callback in found if callback is not VizCallback]
 
 
+def with_code_of_their_own() -> list[type[VizCallback]]:
+    """Without those that only set attributes of another."""
+    return [
+        callback
+        for callback in all_callbacks()
+        if callback.__base__ not in all_callbacks() or any(map(callable, vars(callback).values()))
+    ]
+
+
+def give_data(callback: type[VizCallback], **arguments: Any) -> VizCallback:
+    """Make one that needs no validation data: one that looks at data is given some."""
+    if "data" in inspect.signature(callback).parameters:
+        arguments["data"] = CleanImages()
+    return callback(**arguments)
+
+
 class NoisyImages(Dataset[tuple[Tensor, int]]):
     """Rectangular images, augmented with the three random streams that a leak would move."""
 
@@ -52,7 +69,7 @@ def loaders(workers: int = 0) -> dict[str, DataLoader[Any]]:
     keep = {"num_workers": workers, "persistent_workers": workers > 0}
     return {
         "train_dataloaders": DataLoader(NoisyImages(), batch_size=4, shuffle=True, **keep),
-        "val_dataloaders": DataLoader(NoisyImages(), batch_size=4, **keep),
+        "val_dataloaders": DataLoader(CleanImages(), batch_size=4, **keep),
     }
 
 
@@ -171,10 +188,20 @@ def store_of(trainer: Any) -> Path:
 
 
 def pictures(trainer: Any) -> dict[tuple[str, str, int], bytes]:
-    """Identity of a record to the bytes of its first picture."""
+    """Identity of a record to the bytes of its pictures, one after the other."""
     return {
-        record.identity: (store_of(trainer) / record.items[0].file).read_bytes() for record in contents(trainer).records
+        record.identity: b"".join(
+            (store_of(trainer) / item.file).read_bytes() for item in record.items if item.kind == "picture"
+        )
+        for record in contents(trainer).records
     }
+
+
+def image_tags(record: Record) -> list[str]:
+    """Under which tags stock dashboards show a record."""
+    tag = f"lightning_viz/{record.method}/{record.layer}"
+    count = sum(item.kind == "picture" for item in record.items)
+    return [tag] if count == 1 else [f"{tag}/{number}" for number in range(count)]
 
 
 def check_drawn(

@@ -5,6 +5,7 @@ import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from inspect import signature
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ import torch
 from contract.harness import (
     CleanImages,
     Draws,
+    NoisyImages,
     check_drawn,
     contents,
+    fingerprint,
     fit,
+    give_data,
     make_trainer,
     module_class,
     pictures,
@@ -27,7 +31,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_viz import FilterImages, Probe, VizCallback
 from lightning_viz.store import Record, read_store, read_values
@@ -54,7 +58,7 @@ def _our_files(folder: Path) -> set[str]:
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_odd_trainers(every: list[type[VizCallback]], options: dict[str, Any], store: str, tmp_path: Path) -> None:
-    fit("pytorch_lightning", tmp_path, [callback(on_error="raise") for callback in every], **options)
+    fit("pytorch_lightning", tmp_path, [give_data(callback, on_error="raise") for callback in every], **options)
     check_drawn(read_store(str(tmp_path / store)).records, [0, 1, 2], every, "epoch")
     marks = {name for name in _our_files(tmp_path) if ".tfevents." in name}
     assert all(name.startswith(store) for name in _our_files(tmp_path) - marks)
@@ -235,6 +239,71 @@ def test_scores_are_found_in_what_a_model_returns(every: list[type[VizCallback]]
 
 def _negated(returned: dict[str, torch.Tensor]) -> torch.Tensor:
     return -returned["scores"]
+
+
+class Stream(IterableDataset[tuple[torch.Tensor, int]]):
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, int]]:
+        data = CleanImages()
+        return iter([data[index] for index in range(len(data))])
+
+
+class CountedStream(Stream):
+    def __len__(self) -> int:
+        return 24
+
+
+NO_DATA: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "none": (None, {}, "there is no map-style validation data set"),
+    "switched off": (CleanImages(), {"limit_val_batches": 0}, "there is no map-style validation data set"),
+    "a stream": (Stream(), {}, "there is no map-style validation data set"),
+    "a stream with a length": (CountedStream(), {}, "there is no map-style validation data set"),
+    "augmented": (NoisyImages(), {}, "item 0 differs when it is read twice"),
+}
+
+
+@pytest.mark.parametrize("case", NO_DATA)
+def test_validation_data_that_can_not_be_looked_at_fail_clearly_for_those_who_need_them(
+    every: list[type[VizCallback]], case: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data, options, reason = NO_DATA[case]
+
+    def run(name: str, callbacks: list[VizCallback]) -> Any:
+        seed(0)
+        trainer = make_trainer("pytorch_lightning", tmp_path / name, callbacks, **options)
+        validation = None if data is None else DataLoader(data, batch_size=4)
+        trainer.fit(module_class("pytorch_lightning")(), DataLoader(NoisyImages(), 4, shuffle=True), validation)
+        return trainer
+
+    trainer = run("watched", [callback() for callback in every])
+    need_data = [callback for callback in every if "data" in signature(callback).parameters]
+    records = contents(trainer).records
+    failed = [(record.method, record.batches) for record in records if record.error]
+    assert sorted(failed) == sorted((callback.method, batches) for callback in need_data for batches in (0, 6, 12))
+    for record in records:
+        assert not record.error or (reason in record.error and "data=..." in record.error), record.error
+    check_drawn(
+        [record for record in records if not record.error],
+        [0, 6, 12],
+        [callback for callback in every if callback not in need_data],
+    )
+    for callback in need_data:
+        assert caplog.text.count(f"could not draw {callback.__name__}: ") == 1
+    assert fingerprint(trainer) == fingerprint(run("alone", []))
+
+
+@pytest.mark.parametrize("wrap", [lambda loader: [loader, loader], lambda loader: {"a": loader, "b": [loader]}])
+def test_of_several_validation_loaders_the_first_has_the_data(
+    wrap: Callable[[Any], Any], every: list[type[VizCallback]], tmp_path: Path
+) -> None:
+    class Several(module_class("pytorch_lightning")):
+        def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+            pass
+
+    need_data = [callback for callback in every if "data" in signature(callback).parameters]
+    trainer = make_trainer("pytorch_lightning", tmp_path, [callback(on_error="raise") for callback in need_data])
+    loader = DataLoader(CleanImages(), batch_size=4)
+    trainer.fit(Several(), loader, wrap(loader))
+    check_drawn(contents(trainer).records, [0, 6, 12], need_data)
 
 
 WRONG_ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {

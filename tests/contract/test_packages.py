@@ -15,6 +15,7 @@ from contract.harness import (
     check_drawn,
     contents,
     fit,
+    image_tags,
     loaders,
     make_trainer,
     module_class,
@@ -46,7 +47,7 @@ def test_they_know_the_loggers_of_both_packages(
     events = EventAccumulator(str(tmp_path / "run"), {"images": 0})
     events.Reload()
     assert {tag for tag in events.Tags()["images"] if tag.startswith("lightning_viz/")} == {
-        f"lightning_viz/{record.method}/{record.layer}" for record in records
+        tag for record in records for tag in image_tags(record)
     }
 
 

@@ -13,6 +13,8 @@ from contract.harness import (
     check_drawn,
     contents,
     fit,
+    give_data,
+    image_tags,
     loaders,
     make_trainer,
     manual_class,
@@ -52,7 +54,7 @@ SCHEDULES: dict[str, tuple[dict[str, Any], dict[str, Any], list[int]]] = {
 @pytest.mark.parametrize("case", SCHEDULES)
 def test_they_draw_exactly_when_promised(every: list[type[VizCallback]], case: str, tmp_path: Path) -> None:
     arguments, options, expected = SCHEDULES[case]
-    watching = [callback(**arguments, on_error="raise") for callback in every]
+    watching = [give_data(callback, **arguments, on_error="raise") for callback in every]
     trainer = fit("pytorch_lightning", tmp_path, watching, **options)
     check_drawn(contents(trainer).records, expected, every)
     _check_drawn_once(trainer)
@@ -265,7 +267,8 @@ def _compare_x(trainer: Any, tag: str, callbacks: list[type[VizCallback]]) -> No
         assert len({record.batches for record in records if record.method == callback.method}) >= 3, callback
     for record in records:
         assert (record.identity, record.step) == (record.identity, x_of_batches[record.batches])
-        assert record.step in [event.step for event in events.Images(f"lightning_viz/{record.method}/{record.layer}")]
+        for name in image_tags(record):
+            assert record.step in [event.step for event in events.Images(name)]
 
 
 class Stream(IterableDataset[tuple[torch.Tensor, int]]):

@@ -3,7 +3,6 @@
 import { ascending } from "./epochs.js";
 import { drawFilters, boxOf, layoutOf } from "./draw.js";
 import { entriesOf, proportions, tableOf, tileIn, tileSize, unitsIn } from "./mosaic.js";
-import { drawnOf } from "./records.js";
 
 /** @typedef {import("./types.js").Rec} Rec */
 /** @typedef {import("./types.js").Values} Values */
@@ -15,7 +14,7 @@ import { drawnOf } from "./records.js";
 const NARROWEST = 24;
 /** Cells are not larger, unless zoomed. */
 const LARGEST = 48;
-const GAP = 3;
+const GAP = 4;
 /** For the numbers of the units. */
 export const GUTTER = 40;
 export const HEAD = 24;
@@ -89,7 +88,7 @@ export function layFilm(film, width, epoch, zoom, largest = LARGEST, gutter = GU
   const fit = Math.floor((room + GAP) / epochs.length) - GAP;
   const cell = Math.max(NARROWEST, Math.floor(Math.min(largest * film.shape.wide, fit) * zoom));
   const lane = Math.round((cell / film.shape.wide) * film.shape.tall);
-  const pitch = Math.max(NARROWEST, film.lanes.length * (lane + 1) - 1) + GAP + (film.lanes.length > 1 ? 4 : 0);
+  const pitch = Math.max(NARROWEST, film.lanes.length * (lane + 2) - 2) + GAP + (film.lanes.length > 1 ? 4 : 0);
   return { epochs, gutter, cell, lane, pitch, width: epochs.length * (cell + GAP) - GAP, height: film.units.length * pitch - GAP };
 }
 
@@ -114,7 +113,7 @@ function thinned(epochs, most, epoch) {
  * @param {number} lane
  */
 export const fieldOf = (layout, column, row, lane) => ({
-  left: column * (layout.cell + GAP), top: row * layout.pitch + lane * (layout.lane + 1), width: layout.cell, height: layout.lane,
+  left: column * (layout.cell + GAP), top: row * layout.pitch + lane * (layout.lane + 2), width: layout.cell, height: layout.lane,
 });
 
 /**
@@ -174,12 +173,3 @@ export function winnerChanged(blobs, drawn, place, unit) {
   const [before, now] = [drawn[place - 1], drawn[place]].map((record) => entriesOf(tableOf(blobs, record, "image_ids"), unit, 0)[0]);
   return before !== undefined && now !== undefined && before !== now;
 }
-
-/**
- * What a film needs of the cache.
- * @param {Rec[]} records
- * @param {string} method
- * @param {string} layer
- * @param {(record: Rec) => import("./types.js").Ref[]} needs
- */
-export const filmRefs = (records, method, layer, needs) => drawnOf(records, method, layer).flatMap(needs);

@@ -113,6 +113,9 @@ export function putTile(context, tile, field, sharp) {
   context.imageSmoothingEnabled = !whole;
   context.imageSmoothingQuality = "high";
   context.drawImage(tile.image, tile.x, tile.y, tile.width, tile.height, left, top, width, height);
+  // A hair line around it: a white patch on white is something else than no patch.
+  context.strokeStyle = "#8883";
+  context.strokeRect(left - 0.5, top - 0.5, width + 1, height + 1);
 }
 
 /**

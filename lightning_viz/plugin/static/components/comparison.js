@@ -42,7 +42,7 @@ export function Comparison(props) {
       ${size.width > 0 && rows.map((row) => {
         const { method, layer } = row;
         const related = relatedRecords(lists, method, layer);
-        return html`<section class="row" key=${`${method} ${layer}`} data-method=${method} aria-label=${`layer ${layer}`}>
+        return html`<section class="row" key=${`${method} ${layer}`} data-method=${method} data-layer=${layer} aria-label=${`layer ${row.title ?? layer}`}>
           <h3>${row.title ?? (layer || "no layer")}</h3>
           ${view.Above && html`<${view.Above} ...${props} row=${row} width=${inner} />`}
           <div class="cells">

@@ -56,6 +56,14 @@ export function Film({ film, layout, layer, epoch, act, chosen, blobs, note }) {
 
   const here = frames.map((record) => record.epoch).findLast((one) => one <= epoch);
   const at = here === undefined ? -1 : layout.epochs.indexOf(here);
+  useLayoutEffect(() => {
+    // Where not all columns fit, the one of the epoch is kept in sight.
+    const reel = canvas.current.closest(".reel");
+    if (at < 0 || reel.scrollWidth <= reel.clientWidth) return;
+    const { left, width } = fieldOf(layout, at, 0, 0);
+    const room = reel.clientWidth - layout.gutter;
+    reel.scrollLeft = Math.max(left + width + 6 - room, Math.min(reel.scrollLeft, left - 6));
+  }, [at, layout.width]);
   const hit = point && cellAt(layout, film, point);
   const row = chosen?.layer === layer ? film.units.indexOf(chosen.unit) : -1;
   /** @param {any} event */
@@ -88,7 +96,7 @@ export function Film({ film, layout, layer, epoch, act, chosen, blobs, note }) {
           }}></canvas>
         ${marks}
         ${at >= 0 && html`<i class="here" style=${`left:${box(at, 0).left}px;width:${layout.cell}px`}></i>`}
-        ${hit && html`<i class="pointed-at" style=${`left:${box(hit.column, hit.row).left}px;top:${box(hit.column, hit.row).top}px;width:${layout.cell}px;height:${film.lanes.length * (layout.lane + 1) - 1}px`}></i>`}
+        ${hit && html`<i class="pointed-at" style=${`left:${box(hit.column, hit.row).left}px;top:${box(hit.column, hit.row).top}px;width:${layout.cell}px;height:${film.lanes.length * (layout.lane + 2) - 2}px`}></i>`}
       </div>
     </div>
     <figcaption class="readout">${failure

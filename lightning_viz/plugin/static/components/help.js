@@ -19,6 +19,9 @@ export function Help({ onClose }) {
       <p>Images: a line per run, a column per map. A tick on a column’s scale is how far a run reaches at this epoch. Small
         reconstructions are enlarged; frames in the photograph show where they lie. Activations: the maps of a layer’s
         units for the image that is chosen at the top, the most active first.</p>
+      <p>Patches: what excites each unit most, beside what in it does so; light grey is beyond the image. Evolution: rows
+        are units, columns epochs; a cut corner says that another image won than at the drawing before. Click a unit’s
+        number, or double-click a filter or a map, for all that is known of it.</p>
       <p class="colours"><i style="background:#ff00ff"></i> not a number <i style="background:#ffe600"></i> +∞ <i style="background:#00e6ff"></i> −∞</p>
       <button class="link" onClick=${() => dialog.current.close()}>Close</button>
     </div>

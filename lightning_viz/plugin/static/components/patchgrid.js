@@ -12,7 +12,7 @@ import { useVisible } from "./visible.js";
 /** @type {Side[]} */
 const SIDES = ["patch", "projection"];
 const WORDS = { patch: "patch", projection: "reconstruction" };
-const TILE_GAP = 2;
+const TILE_GAP = 3;
 const SIDE_GAP = 8;
 const UNIT_GAP = 20;
 const LABEL = 26;

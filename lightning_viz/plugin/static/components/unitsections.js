@@ -67,10 +67,8 @@ function WithoutPictures({ record, unit, act, blobs }) {
     <p>No pictures of unit ${unit.unit}: they are made for the chosen units only, <code>TopPatches(units=[${unit.unit}])</code>.
       ${near.map((one) => html`<button key=${one} class="link" onClick=${() => act(openUnit, unit.layer, one)}>unit ${one}</button>`)}</p>
     ${found.length > 0
-      ? html`<table><caption class="dim">${record.epoch === undefined ? "" : `Its strongest images at epoch ${epochText(record.epoch)}`}</caption><tbody>
-          <tr><th scope="row">image</th>${found.map(({ image }) => html`<td>${image}</td>`)}</tr>
-          <tr><th scope="row">activation</th>${found.map(({ value }) => html`<td>${number(value)}</td>`)}</tr>
-        </tbody></table>`
+      ? html`<p class="dim">Its strongest images at epoch ${epochText(record.epoch)}, and their activations:</p>
+          <ul>${found.map(({ image, value }) => html`<li key=${image}><b>${image}</b><span class="dim">${number(value)}</span></li>`)}</ul>`
       : html`<p class="dim">${images.length ? "No image excites it." : ""}</p>`}
   </div>`;
 }

@@ -14,7 +14,9 @@ import { html } from "../vendor/htm-preact-3.1.1.js";
 /** @typedef {import("../film.js").Lane} Lane */
 
 /** Of a column before runs are put below each other. */
-const CELL = 27;
+const CELL = 28;
+/** Columns; with more, runs are put below each other only where so many don't fit. */
+const MANY = 20;
 const CURVE = { width: 400, height: 84 };
 
 /** @type {Record<"overlap" | "settled", (record: Rec | undefined) => string>} */
@@ -90,6 +92,14 @@ function Above({ row: { method, layer }, runs, lists, state, act, epoch, width }
   </div>`;
 }
 
+/** A strip of weights has a column for each epoch; it leaves some out where others have room. @param {Rec[][]} lists */
+function narrowest(lists) {
+  const all = rows(lists);
+  const films = all.filter(({ method }) => method === "evolution");
+  const columns = (films.length ? films : all).map(({ method, layer }) => ascending(lists.flatMap((records) => drawnOf(records, method, layer).map(({ epoch }) => epoch))).length);
+  return GUTTER + CELL * Math.min(MANY, Math.max(1, ...columns));
+}
+
 /** What a strip shows. @param {import("../types.js").StageProps} props */
 function Top({ state, act, lists }) {
   if (!layersOf(lists, "evolution").length) return null;
@@ -114,5 +124,5 @@ export const evolution = {
   scales: null,
   rows, find, Cell, Above, Top, refs,
   needs: (record, state) => filmItems(record, lanesOf(record.method, state)),
-  narrowest: (lists) => GUTTER + CELL * Math.min(20, Math.max(1, ...rows(lists).map(({ method, layer }) => ascending(lists.flatMap((records) => drawnOf(records, method, layer).map((record) => record.epoch))).length))),
+  narrowest,
 };
