@@ -59,7 +59,7 @@ def unpack_batch(batch: Batch, batch_fn: BatchFn | None = None) -> tuple[Tensor,
     if images is None or len(images) == 0:
         raise ValueError(
             f"no images (N, C, H, W) of a float type in {_described(batch)}. "
-            "Say where they are: Probe(batch_fn=...) with a function from a batch to (images, labels or None)."
+            "Say where they are: batch_fn=... with a function from a batch to (images, labels or None)."
         )
     if labels is not None and len(labels) != len(images):
         raise ValueError(f"{len(images)} images but {len(labels)} labels in {_described(batch)}.")
@@ -150,12 +150,9 @@ def _is_a_map(data: Data) -> bool:
 def count_images(data: Data, max_images: int | None) -> int | None:
     """Say how many images ``read_batches`` will give; None where that is only known at the end, as of most loaders."""
     source: Any = data
-    if (
-        isinstance(data, DataLoader)
-        and isinstance(data.sampler, SequentialSampler | RandomSampler)
-        and not data.drop_last
-    ):
-        source = data.dataset
+    if isinstance(data, DataLoader) and data.batch_size is not None and not data.drop_last:
+        all_of_them = isinstance(data.sampler, SequentialSampler | RandomSampler)
+        source = data.dataset if all_of_them else None
     if not _is_a_map(source):
         return None
     return min(len(source), max_images or len(source))

@@ -17,6 +17,7 @@ from lightning_viz.callbacks.ranks import gathered
 from lightning_viz.callbacks.session import OnError
 from lightning_viz.functional.filters import CONVOLUTIONS
 from lightning_viz.functional.patches import PatchTable, cut_patches, merge_tables, read_images, top_patches
+from lightning_viz.functional.receptive import receptive_field
 from lightning_viz.functional.reconstruction import reconstruct
 from lightning_viz.isolation import isolated
 from lightning_viz.layers import find_layers
@@ -100,7 +101,7 @@ class TopPatches(VizCallback):
             if not _is_whole(value) or value < 1:
                 raise ValueError(f"{who}({name}={value!r}): must be a whole number of 1 or more.")
         if units is not None and not (isinstance(units, Sequence) and units and all(map(_is_unit, units))):
-            raise ValueError(f"{who}(units={units!r}): must be a list of whole numbers of 0 or more, at least one.")
+            raise ValueError(f"{who}(units={units!r}): must be whole numbers of 0 or more, at least one.")
         self.data, self.units, self.k, self.max_images, self.sharded = data, units, k, max_images, sharded
         self._data: Any = None
         self._tables: dict[str, PatchTable] = {}
@@ -198,7 +199,8 @@ class TopPatches(VizCallback):
         count, k = table.values.shape
         found = (table.image_ids >= 0).flatten()
         if not found.any():  # a network that diverged
-            nothing = torch.full((count, k, images.shape[1], 1, 1), torch.nan)
+            size = receptive_field(model, layer, images.shape[1:]).size
+            nothing = torch.full((count, k, images.shape[1], *size), torch.nan)
             return Patches(nothing, nothing)
         boxes = table.boxes.flatten(0, 1)[found]
         down = reconstruct(

@@ -16,10 +16,14 @@ from torch.nn.functional import avg_pool2d, conv2d, max_pool2d, pad
 
 from lightning_viz.trace import Step, Trace, Value
 
-__all__ = ["Part", "Plan", "Square", "keep_outputs", "make_plan", "run", "whole_maps"]
+__all__ = ["NumberTakenOutError", "Part", "Plan", "Square", "keep_outputs", "make_plan", "run", "whole_maps"]
 
 LARGE = 0.85
 """A box that covers so much of its map is taken to be the whole map."""
+
+
+class NumberTakenOutError(ValueError):
+    """What the model does hangs on a number taken out of the maps, so that images of a batch change each other."""
 
 
 class Span(NamedTuple):
@@ -66,6 +70,17 @@ def keep_outputs(operation: str, arguments: Mapping[str, Any], outputs: Sequence
     return [_channels_last(output.clone()) for output in outputs]
 
 
+def _refuse(steps: Sequence[Step]) -> None:
+    used = {value for step in steps for value in _inputs(step)}
+    for step in steps:
+        if step.operation in _TAKEN_OUT or not step.outputs:
+            raise NumberTakenOutError(f"a number is taken out of the maps ({step.operation})")
+        if step.arguments.get("training") is True:
+            raise ValueError(f"the statistics of the batch count ({step.operation})")
+        if step.operation == "max_pool2d_with_indices" and step.outputs[1] in used:
+            raise ValueError("the places of maxima are used")
+
+
 def make_plan(trace: Trace, image: Tensor, wanted: Sequence[int]) -> Plan:
     """Prepare the recomputation.
 
@@ -73,7 +88,11 @@ def make_plan(trace: Trace, image: Tensor, wanted: Sequence[int]) -> Plan:
         trace: Of one image, made with ``keep_outputs``.
         image: ``(1, C, H, W)``.
         wanted: The values to compute.
+
+    Raises:
+        ValueError: What the model does depends on numbers taken out of the maps, or on the other images of a batch.
     """
+    _refuse(trace.steps)
     clean = {0: _channels_last(image)}
     for step in trace.steps:
         clean |= dict(zip(step.outputs, step.kept, strict=True))
@@ -142,7 +161,7 @@ def _fold(steps: Sequence[Step], wanted: Sequence[int]) -> tuple[dict[int, tuple
     skipped = set()
     for step in steps:
         given = step.arguments
-        if step.operation == "convolution" and isinstance(given["weight"], Tensor):
+        if step.operation == "convolution" and isinstance(given["weight"], Tensor) and not given["transposed"]:
             folded.setdefault(step.outputs[0], (_channels_last(given["weight"]), given["bias"]))
         if step.operation not in _NORMALISATIONS or given.get("training"):
             continue
@@ -190,6 +209,8 @@ def _whole_again(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) 
         name = _SIZED[step.operation]
         arguments[name] = [arguments[name][0] * count if arguments[name][0] > 0 else -1, *arguments[name][1:]]
         arguments["self"] = arguments["self"].contiguous()
+    if step.operation == "native_group_norm":
+        arguments["N"] = count
     if step.operation == "cat":  # a class token is the same for all variants
         arguments["tensors"] = [one.expand(count, *one.shape[1:]) for one in arguments["tensors"]]
     outcome = step.function(**arguments)
@@ -352,15 +373,22 @@ def _pointwise(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) ->
     spans = _union([parts[value] for value in changed], shape)
     if spans is None:
         return _whole_again(plan, step, parts, count)
-    arguments = {name: _in_boxes(plan, value, parts, *spans) for name, value in step.arguments.items()}
+    arguments = {name: _in_boxes(plan, value, parts, shape, *spans) for name, value in step.arguments.items()}
     return Part(step.function(**arguments), *spans)
 
 
-def _in_boxes(plan: Plan, argument: Any, parts: Mapping[int, Part], rows: Span, columns: Span) -> Any:
+def _in_boxes(
+    plan: Plan, argument: Any, parts: Mapping[int, Part], shape: Sequence[int], rows: Span, columns: Span
+) -> Any:
     if isinstance(argument, Value):
         return _boxed(plan, argument.number, parts, rows, columns)
     if isinstance(argument, list):
-        return [_in_boxes(plan, one, parts, rows, columns) for one in argument]
+        return [_in_boxes(plan, one, parts, shape, rows, columns) for one in argument]
+    if isinstance(argument, Tensor) and argument.ndim >= 2 and tuple(argument.shape[-2:]) != (1, 1):
+        # A map of numbers of the model's own (a mask, coordinates): the same place of it.
+        channels = argument.shape[1] if argument.ndim == 4 else argument.shape[0] if argument.ndim == 3 else 1
+        maps = _channels_last(argument.expand(1, channels, *shape[2:]))
+        return _cut(maps, rows.at, columns.at, rows.size, columns.size)
     return argument
 
 
@@ -383,8 +411,8 @@ def _normalisation(plan: Plan, step: Step, parts: Mapping[int, Part], count: int
     given = step.arguments
     if given.get("training") or not isinstance(given["running_var"], Tensor):
         return _whole_again(plan, step, parts, count)
-    scale, shift = (one.reshape(1, -1, 1, 1) for one in _affine(given))
     part = parts[given["input"].number]
+    scale, shift = (one.reshape(1, -1, *[1] * (part.tensor.ndim - 2)) for one in _affine(given))
     return part._replace(tensor=torch.addcmul(shift, part.tensor, scale))
 
 
@@ -396,6 +424,9 @@ _NORMALISATIONS = (
     "cudnn_batch_norm",
     "miopen_batch_norm",
 )
+
+_TAKEN_OUT = ("_local_scalar_dense", "nonzero", "equal", "is_nonzero", "masked_select", "unique2", "_unique2")
+"""What comes out of them is no map; a decision may hang on it."""
 
 _SIZED = {"view": "size", "_unsafe_view": "size", "reshape": "shape", "expand": "size"}
 """Operations whose sizes hold the number of images, in the first place."""

@@ -101,7 +101,10 @@ def top_patches(
 def _prepare(
     model: nn.Module, modules: Mapping[str, nn.Module], images: Tensor, k: int, units: Sequence[int] | None
 ) -> "dict[str, _Best]":
-    fields = receptive_fields(model, list(modules), images.shape[1:])
+    try:
+        fields = receptive_fields(model, list(modules), images.shape[1:])
+    except ValueError as error:
+        raise ValueError(f"{WHO}: {error} Leave it out.") from error
     best = {}
     for name, module in modules.items():
         best[name] = _Best(name, module, fields[name].runs, k, units, tuple(images.shape[2:]), fields[name].field.boxes)

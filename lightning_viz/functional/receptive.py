@@ -100,7 +100,9 @@ def receptive_fields(model: nn.Module, layers: Sequence[str], image_size: Sequen
         return {layer: Found(_field(model, layer, images, traced), runs[layer]) for layer in layers}
 
 
-def _count(runs: dict[str, int], layer: str, *_: object) -> None:
+def _count(runs: dict[str, int], layer: str, module: nn.Module, inputs: object, output: object) -> None:
+    if not isinstance(output, Tensor):
+        raise ValueError(f'{WHO}: layer "{layer}" returns a {type(output).__name__}, no maps. {CURE}')
     runs[layer] += 1
 
 

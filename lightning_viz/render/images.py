@@ -68,7 +68,7 @@ def _three_axes(image: ArrayLike, who: str) -> NDArray[np.float32]:
 
 def _draw(floats: NDArray[np.float32], low: float, high: float) -> Picture:
     steps = np.broadcast_to(to_bytes(floats, low, high), (3, *floats.shape[1:]))
-    pixels = np.ascontiguousarray(steps.transpose(1, 2, 0))
+    pixels = steps.transpose(1, 2, 0).copy()
     for channel in floats:
         mark_non_finite(pixels, channel)
     return pixels

@@ -198,7 +198,7 @@ def test_a_batch_without_images_fails_clearly_for_those_who_need_them(
     assert {(record.method, record.batches) for record in records} == {
         (callback.method, batches) for callback in every for batches in (0, 6, 12)
     }
-    say_what_to_do = "Say where they are: Probe(batch_fn=...)"
+    say_what_to_do = "Say where they are: batch_fn=..."
     assert {record.error for record in records if say_what_to_do not in str(record.error)} == {None}
     # Who drew all the same looked at no image.
     assert {record.probe for record in records if not record.error} == {None}
