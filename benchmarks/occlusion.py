@@ -120,9 +120,10 @@ def measure(name: str, size: int, square: int, stride: int, rounds: int) -> str:
     own = median(times["ours"])
     expected = plain_map(model, image, square, stride, 8)
     found = ours()[: len(expected), : len(expected)]
+    faster, than_plain = best["Captum"][0] / own, best["plain"][0] / own
     return (
         f"{name} {size}x{size}, {square}/{stride}, {found.numel()} places: {own:.2f} s, {best['Captum'][1]} "
-        f"{best['Captum'][0]:.2f} s: {best['Captum'][0] / own:.1f} times faster; plain batches {best['plain'][0] / own:.1f}; "
+        f"{best['Captum'][0]:.2f} s: {faster:.1f} times faster; plain batches: {than_plain:.1f}; "
         f"largest difference {float((found - expected).abs().max()):.0e} of probability"
     )
 

@@ -209,12 +209,12 @@ def check_drawn(
 ) -> None:
     """Check that each callback drew each of its layers at these moments and no others, without an error."""
     errors = {(record.method, record.error) for record in records if record.error}
-    assert not errors
+    assert not errors, f"{errors}"
     found: dict[tuple[str, str], list[float]] = {}
     for record in records:
         found.setdefault((record.method, record.layer), []).append(getattr(record, what))
     drew_otherwise = {drawing: moments for drawing, moments in found.items() if moments != expected}
-    assert not drew_otherwise, f"expected {expected}"
+    assert not drew_otherwise, f"expected {expected}: {drew_otherwise}"
     assert {method for method, _ in found} == {callback.method for callback in callbacks}
 
 

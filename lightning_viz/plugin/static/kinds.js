@@ -18,11 +18,15 @@ import { history, layersOf } from "./records.js";
  * @property {number} axes  of its values: 3 is (N, h, w), 4 is (N, C, h, w)
  * @property {"heat" | "grey" | "signed"} colours  From 0 on; "signed": around 0, in mid-grey.
  * @property {boolean} over  Whether it is drawn over the photograph.
+ * @property {string} [item]  Which of its values; all when left out.
+ * @property {number} [peak]  The largest value that there can be, where that is known.
  */
 
 /** In the order of the columns. @type {Kind[]} */
 export const KINDS = [
   { method: "grad_cam", title: "Grad-CAM", axes: 3, colours: "heat", over: true },
+  { method: "occlusion", title: "Occlusion", axes: 3, colours: "heat", over: true, item: "drop" },
+  { method: "occlusion", title: "Occlusion", axes: 3, colours: "grey", over: false, item: "probability", peak: 1 },
   { method: "saliency", title: "Saliency", axes: 3, colours: "grey", over: false },
   { method: "reconstruction", title: "Reconstruction", axes: 4, colours: "signed", over: false },
 ];
@@ -44,7 +48,9 @@ export const KINDS = [
  * @param {Kind} kind
  */
 export const valuesOf = (record, kind) =>
-  record.items.filter((item) => item.kind === "values" && item.shape.length === kind.axes && !item.shape.includes(0));
+  record.items.filter(
+    (item) => item.kind === "values" && item.shape.length === kind.axes && !item.shape.includes(0) && (!kind.item || kind.item === item.name),
+  );
 
 /**
  * Every map that some shown run has at some epoch.
@@ -73,6 +79,7 @@ function rangeOf(records, kind, item) {
   if (!peaks.length) return null;
   const high = Math.max(0, ...peaks);
   if (kind.colours === "signed") return { low: -high, high };
+  if (kind.peak) return { low: 0, high };
   return { low: Math.min(0, ...records.map(({ meta }) => Number(meta.vmin ?? NaN)).filter(Number.isFinite)), high };
 }
 
@@ -82,7 +89,7 @@ function rangeOf(records, kind, item) {
  * @param {Kind} kind
  * @param {string} item
  */
-export const peakOf = ({ meta }, kind, item) => Number((kind.colours === "signed" ? meta.bounds?.[item] : meta.vmax) ?? NaN);
+export const peakOf = ({ meta }, kind, item) => Number(kind.peak ?? (kind.colours === "signed" ? meta.bounds?.[item] : meta.vmax) ?? NaN);
 
 /**
  * Where all boxes are small beside the image, it is not shown whole: a part of its proportions that holds the largest.

@@ -34,7 +34,7 @@ export function ImageHeads({ columns, lines, photographs, shared }) {
 /** @param {{family: Column[]}} props */
 function Title({ family }) {
   const [{ kind, layer, item, cut }] = family;
-  const where = kind.method === "saliency" ? "" : layer;
+  const where = layer === "output" ? "" : layer;
   const rule = family.length === 1 && item !== "maps" ? item : "";
   const part = cut ? `enlarged: ${cut.width}\u00d7${cut.height} pixels` : "";
   const more = [where, rule, part].filter(Boolean).join(", ");

@@ -8,15 +8,14 @@ import { picturesNeeded } from "./pictures.js";
 
 /** @param {Rec} record */
 function needs(record) {
-  const kind = KINDS.find((one) => one.method === record.method);
-  const values = kind ? valuesOf(record, kind) : [];
+  const values = KINDS.filter((kind) => kind.method === record.method).flatMap((kind) => valuesOf(record, kind));
   return values.length ? values : picturesNeeded(record);
 }
 
 /** @type {import("../types.js").View} */
 export const images = {
   name: "images",
-  methods: KINDS.map((kind) => kind.method),
+  methods: [...new Set(KINDS.map((kind) => kind.method))],
   title: "Images",
   scales: {
     usual: "shared",
