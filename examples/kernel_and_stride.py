@@ -164,7 +164,7 @@ def train_one(kernel: int, stride: int, arguments: argparse.Namespace) -> float:
             Reconstruction(layers=["features.0", "features.6"], probe=probe),
             Saliency(probe=probe),
             GradCAM(probe=probe),
-            Occlusion(probe=probe),
+            Occlusion(probe=probe, square=16, stride=8),
             TopPatches(layers=["features.0", "features.3", "features.6"], probe=probe),
             FeatureEvolution(layers=["features.0", "features.3", "features.6"], probe=probe),
         ],
