@@ -79,8 +79,7 @@ function rangeOf(records, kind, item) {
   if (!peaks.length) return null;
   const high = Math.max(0, ...peaks);
   if (kind.colours === "signed") return { low: -high, high };
-  if (kind.peak) return { low: 0, high };
-  return { low: Math.min(0, ...records.map(({ meta }) => Number(meta.vmin ?? NaN)).filter(Number.isFinite)), high };
+  return { low: 0, high };
 }
 
 /**

@@ -91,7 +91,7 @@ function drawing({ record, item, values }, column, image, size, shared, opacity,
 }
 
 /** @param {import("../colours.js").Range} range */
-const fromZero = ({ low, high }) => ({ low: Math.min(0, low), high: Math.max(0, high) });
+const fromZero = ({ high }) => ({ low: 0, high: Math.max(0, high) });
 
 /**
  * @param {{photographed: Rec | null, image: number, size: Size, boxes: Box[], label: string}} props  boxes: what other
