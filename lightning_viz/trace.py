@@ -32,6 +32,11 @@ class Step(NamedTuple):
     function: Callable[..., Any]
     """Does it again; never in place."""
 
+    @property
+    def inputs(self) -> list[int]:
+        """The values among its arguments, in order."""
+        return _values(list(self.arguments.values()))
+
 
 class Layer(NamedTuple):
     """What a layer gave when it ran last."""
@@ -150,7 +155,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = defaults | dict(zip(names, args, strict=False)) | (kwargs or {})
         arguments = {name: self._referred(value) for name, value in given.items()}
         returned = func(*args, **(kwargs or {}))
-        if any(_refers(value) for value in arguments.values()):
+        if _values(list(arguments.values())):
             self._record(func, arguments, returned)
         elif func._schema.is_mutable and any(self._shares(value) for value in given.values()):
             self.lost_track = True
@@ -200,5 +205,7 @@ def _flat(value: Any) -> list[Any]:
     return [part for one in value for part in _flat(one)] if isinstance(value, (list, tuple)) else [value]
 
 
-def _refers(value: Any) -> bool:
-    return isinstance(value, Value) or (isinstance(value, list) and any(map(_refers, value)))
+def _values(argument: Any) -> list[int]:
+    if isinstance(argument, Value):
+        return [argument.number]
+    return [value for one in argument for value in _values(one)] if isinstance(argument, list) else []

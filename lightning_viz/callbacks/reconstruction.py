@@ -111,7 +111,7 @@ class Reconstruction(VizCallback):
             raise ValueError(f"Reconstruction(unit={self.unit}): the layer has {maps.shape[1]} units.")
         best = flat.amax(2).argmax(1)
         units = best if self.unit is None else torch.full_like(best, self.unit)
-        activations, places = flat[torch.arange(len(flat)), units].max(1)
+        activations, places = flat[torch.arange(len(flat), device=flat.device), units].max(1)
         return units, places, activations
 
     def _chosen(self, model: nn.Module) -> list[str]:

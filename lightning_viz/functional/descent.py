@@ -84,7 +84,7 @@ def descend(descent: Descent, units: Tensor, activations: Tensor, pairs: Pairs) 
         ``(P, C, H, W)``.
     """
     seed = activations.new_zeros(len(units), descent.shapes[descent.layer][1], 1, 1)
-    seed[torch.arange(len(units)), units, 0, 0] = activations
+    seed[torch.arange(len(units), device=units.device), units, 0, 0] = activations
     signals = {descent.layer: seed.contiguous(memory_format=torch.channels_last)}
     for value in sorted(descent.flows, reverse=True):
         signal = signals.pop(value)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, max_pool2d, pad
 
+from lightning_viz.functional.normalisations import NORMALISATIONS, affine, by_batch
 from lightning_viz.trace import Step, Trace, Value
 
 __all__ = ["NumberTakenOutError", "Part", "Plan", "Square", "keep_outputs", "make_plan", "run", "whole_maps"]
@@ -71,7 +72,7 @@ def keep_outputs(operation: str, arguments: Mapping[str, Any], outputs: Sequence
 
 
 def _refuse(steps: Sequence[Step]) -> None:
-    used = {value for step in steps for value in _inputs(step)}
+    used = {value for step in steps for value in step.inputs}
     for step in steps:
         if step.operation in _TAKEN_OUT or not step.outputs:
             raise NumberTakenOutError(f"a number is taken out of the maps ({step.operation})")
@@ -100,9 +101,9 @@ def make_plan(trace: Trace, image: Tensor, wanted: Sequence[int]) -> Plan:
     for step in reversed(trace.steps):
         if needed & set(step.outputs):
             steps.append(step)
-            needed |= set(_inputs(step))
+            needed |= set(step.inputs)
     steps.reverse()
-    last_use = {value: number for number, step in enumerate(steps) for value in _inputs(step)}
+    last_use = {value: number for number, step in enumerate(steps) for value in step.inputs}
     last_use |= dict.fromkeys(wanted, len(steps))
     folded, skipped = _fold(steps, wanted)
     return Plan(steps, clean, last_use, tuple(wanted), folded, frozenset(skipped))
@@ -122,7 +123,7 @@ def run(plan: Plan, square: Square) -> dict[int, Part]:
     parts = {0: Part(_channels_last(square.content), rows, columns)}
     count = len(square.tops)
     for number, step in enumerate(plan.steps):
-        inputs = [value for value in _inputs(step) if value in parts]
+        inputs = [value for value in step.inputs if value in parts]
         if inputs:
             output = step.outputs[0]
             if output in plan.skipped:
@@ -130,7 +131,7 @@ def run(plan: Plan, square: Square) -> dict[int, Part]:
             else:
                 outcome = _HANDLERS.get(step.operation, _whole_again)(plan, step, parts, count)
                 parts |= outcome if isinstance(outcome, dict) else {output: outcome}
-        for value in set(_inputs(step)):
+        for value in set(step.inputs):
             if plan.last_use.get(value) == number:
                 parts.pop(value, None)
     return {value: part for value, part in parts.items() if value in plan.wanted}
@@ -140,21 +141,11 @@ def _channels_last(tensor: Tensor) -> Tensor:
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor.contiguous()
 
 
-def _inputs(step: Step) -> list[int]:
-    return _values(list(step.arguments.values()))
-
-
-def _values(argument: Any) -> list[int]:
-    if isinstance(argument, Value):
-        return [argument.number]
-    return [value for one in argument for value in _values(one)] if isinstance(argument, list) else []
-
-
 def _fold(steps: Sequence[Step], wanted: Sequence[int]) -> tuple[dict[int, tuple[Tensor, Tensor | None]], set[int]]:
     """Take each normalisation that alone follows a convolution into its filters."""
     uses: dict[int, int] = {}
     for step in steps:
-        for value in _inputs(step):
+        for value in step.inputs:
             uses[value] = uses.get(value, 0) + 1
     made_by = {step.outputs[0]: step for step in steps}
     folded: dict[int, tuple[Tensor, Tensor | None]] = {}
@@ -163,25 +154,18 @@ def _fold(steps: Sequence[Step], wanted: Sequence[int]) -> tuple[dict[int, tuple
         given = step.arguments
         if step.operation == "convolution" and isinstance(given["weight"], Tensor) and not given["transposed"]:
             folded.setdefault(step.outputs[0], (_channels_last(given["weight"]), given["bias"]))
-        if step.operation not in _NORMALISATIONS or given.get("training"):
+        if step.operation not in NORMALISATIONS or by_batch(given):
             continue
         source = given["input"].number
         before = made_by.get(source)
         if before is None or source not in folded or uses[source] != 1 or source in wanted:
             continue
-        scale, shift = _affine(given)
+        scale, shift = affine(given)
         weight, bias = folded[source]
         bias = shift if bias is None else bias * scale + shift
         folded[source] = _channels_last(weight * scale.reshape(-1, 1, 1, 1)), bias
         skipped.add(step.outputs[0])
     return folded, skipped
-
-
-def _affine(given: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    scale = (given["running_var"] + given.get("eps", given.get("epsilon"))).rsqrt()
-    scale = scale if given["weight"] is None else scale * given["weight"]
-    shift = -given["running_mean"] * scale
-    return scale, shift if given["bias"] is None else shift + given["bias"]
 
 
 def _is_whole(part: Part) -> bool:
@@ -363,7 +347,7 @@ def _average_pool(plan: Plan, step: Step, parts: Mapping[int, Part], count: int)
 def _pointwise(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) -> Part | dict[int, Part]:
     """Operations place by place, on one or several maps of the same size."""
     shape = plan.clean[step.outputs[0]].shape
-    values = _inputs(step)
+    values = step.inputs
     changed = [value for value in values if value in parts]
     boxed = all(not _is_whole(parts[value]) for value in changed)
     same_size = all(plan.clean[value].shape[2:] == shape[2:] for value in values)
@@ -409,21 +393,12 @@ def _union(parts: Sequence[Part], shape: Sequence[int]) -> tuple[Span, Span] | N
 
 def _normalisation(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) -> Part | dict[int, Part]:
     given = step.arguments
-    if given.get("training") or not isinstance(given["running_var"], Tensor):
+    if by_batch(given):
         return _whole_again(plan, step, parts, count)
     part = parts[given["input"].number]
-    scale, shift = (one.reshape(1, -1, *[1] * (part.tensor.ndim - 2)) for one in _affine(given))
+    scale, shift = (one.reshape(1, -1, *[1] * (part.tensor.ndim - 2)) for one in affine(given))
     return part._replace(tensor=torch.addcmul(shift, part.tensor, scale))
 
-
-_NORMALISATIONS = (
-    "native_batch_norm",
-    "_native_batch_norm_legit",
-    "_native_batch_norm_legit_no_training",
-    "_batch_norm_no_update",
-    "cudnn_batch_norm",
-    "miopen_batch_norm",
-)
 
 _TAKEN_OUT = ("_local_scalar_dense", "nonzero", "equal", "is_nonzero", "masked_select", "unique2", "_unique2")
 """What comes out of them is no map; a decision may hang on it."""
@@ -442,6 +417,6 @@ _HANDLERS: dict[str, Callable[[Plan, Step, Mapping[int, Part], int], Part | dict
     "convolution": _convolution,
     "max_pool2d_with_indices": _max_pool,
     "avg_pool2d": _average_pool,
-    **dict.fromkeys(_NORMALISATIONS, _normalisation),
+    **dict.fromkeys(NORMALISATIONS, _normalisation),
     **dict.fromkeys(_PLACE_BY_PLACE, _pointwise),
 }

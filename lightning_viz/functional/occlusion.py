@@ -28,8 +28,8 @@ from lightning_viz.outputs import (
     Output,
     as_maps,
     check_images,
+    class_scores,
     find_scores,
-    one_per_image,
     probabilities,
 )
 from lightning_viz.trace import trace
@@ -122,9 +122,11 @@ def occlusion_map(
     tops, lefts = (_places(length, size, step) for length in images.shape[2:])
     grid = np.stack(np.meshgrid(tops, lefts, indexing="ij"), axis=-1).reshape(-1, 2)
     with isolated(model), torch.no_grad():
-        clean, maps = _plainly(model, images.detach(), layer, output)
-        wanted = _class_of_each(clean, classes, activation)
-        units, content = _units(maps, unit, len(images)), _content(images.detach(), fill)
+        # One by one: some models let the images of a batch change each other.
+        alone = [_plainly(model, image.detach(), layer, output) for image in torch.split(images, 1)]
+        before = probabilities(torch.cat([scores for scores, _ in alone]).float(), activation)
+        wanted = class_scores(before, before.argmax(1) if classes is None else classes, WHO)[1]
+        units, content = [_unit(maps, unit) for _, maps in alone], _content(images.detach(), fill)
         found = []
         follow, together = True, batch_size
         for number, one in enumerate(units):
@@ -140,7 +142,6 @@ def occlusion_map(
             found.append(_occlude(question, plan, grid, size, together))
     scores = torch.stack([one.scores for one in found]).float()
     shares = probabilities(scores.flatten(0, 1), activation).reshape(len(images), len(tops), len(lefts), -1)
-    before = probabilities(clean.float(), activation)
     probability = shares.gather(3, wanted[:, None, None, None].expand(*shares.shape[:3], 1))[..., 0]
     fall = before.gather(1, wanted[:, None])[:, :, None] - probability
     activity = torch.stack([one.activity for one in found]).reshape(probability.shape) if layer is not None else None
@@ -162,21 +163,13 @@ def _places(length: int, size: int, step: int) -> list[int]:
     return places if places[-1] == length - size else [*places, length - size]
 
 
-def _class_of_each(scores: Tensor, classes: int | Sequence[int] | Tensor | None, activation: Activation) -> Tensor:
-    shares = probabilities(scores, activation)
-    chosen = shares.argmax(1) if classes is None else one_per_image(classes, len(scores), "classes", WHO)
-    if chosen.min() < 0 or chosen.max() >= shares.shape[1]:
-        raise ValueError(f"{WHO}: classes go from 0 to {shares.shape[1] - 1}; got {chosen.tolist()}.")
-    return chosen.to(scores.device)
-
-
-def _units(maps: Tensor | None, unit: int | None, count: int) -> list[int | None]:
+def _unit(maps: Tensor | None, unit: int | None) -> int | None:
+    """Check the unit, or take the strongest of an image; None without a layer."""
     if maps is None:
-        return [None] * count
+        return None
     if unit is not None and not 0 <= unit < maps.shape[1]:
         raise ValueError(f"{WHO}(unit={unit}): the layer has units 0 to {maps.shape[1] - 1}.")
-    strongest: list[int | None] = maps.flatten(2).amax(2).argmax(1).tolist()
-    return strongest if unit is None else [unit] * count
+    return int(maps.flatten(2).amax(2).argmax()) if unit is None else unit
 
 
 def _content(images: Tensor, fill: Fill) -> Tensor:

@@ -1,6 +1,5 @@
 """Which images of a data set, and which part of them, excite each unit most."""
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,8 +16,6 @@ from lightning_viz.layers import find_layers
 from lightning_viz.outputs import as_maps
 
 __all__ = ["PatchTable", "cut_patches", "merge_tables", "read_images", "top_patches"]
-
-log = logging.getLogger("lightning_viz")
 
 WHO = "top_patches"
 
@@ -159,8 +156,6 @@ class _Best:
         self.ran += 1
         if self.ran != self.runs:
             return
-        if not isinstance(output, Tensor):
-            raise ValueError(f'{WHO}: layer "{self.name}" returns a {type(output).__name__}, no maps. Leave it out.')
         maps = self.maps_of(output)
         if not self.values.numel():
             self._begin(maps)

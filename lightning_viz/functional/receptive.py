@@ -1,29 +1,23 @@
 """Which part of the image a position of a layer sees."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
-from torch.overrides import TorchFunctionMode
 
 from lightning_viz.functional.boxes import Box, Side, united, whole
+from lightning_viz.functional.measured_field import measured_field, refusal
+from lightning_viz.functional.normalisations import NORMALISATIONS, by_batch
 from lightning_viz.functional.ways_down import NotFollowedError, window
 from lightning_viz.isolation import isolated
-from lightning_viz.layers import capture, find_layer
-from lightning_viz.outputs import as_maps
-from lightning_viz.trace import Step, Trace, Value, trace
+from lightning_viz.layers import find_layer
+from lightning_viz.trace import Step, Trace, trace
 
 __all__ = ["ReceptiveField", "receptive_field", "receptive_fields"]
 
 WHO = "receptive_field"
-
-CURE = "Choose another layer."
-
-MEASURED = 8
-"""Places on each side, at most, where a field is measured."""
 
 
 class ReceptiveField(NamedTuple):
@@ -102,7 +96,7 @@ def receptive_fields(model: nn.Module, layers: Sequence[str], image_size: Sequen
 
 def _count(runs: dict[str, int], layer: str, module: nn.Module, inputs: object, output: object) -> None:
     if not isinstance(output, Tensor):
-        raise ValueError(f'{WHO}: layer "{layer}" returns a {type(output).__name__}, no maps. {CURE}')
+        raise ValueError(refusal(WHO, layer, f"returns a {type(output).__name__}, no maps"))
     runs[layer] += 1
 
 
@@ -119,16 +113,16 @@ def _field(model: nn.Module, layer: str, images: Tensor, traced: Trace | None) -
             raise NotFollowedError("changes in place that reach another value")
         rows, columns = _followed(traced, layer)
     except NotFollowedError:
-        rows, columns = _measured(model, layer, images)
+        rows, columns = measured_field(model, layer, images, WHO)
     return ReceptiveField(*((getattr(rows, name), getattr(columns, name)) for name in ("size", "stride", "start")))
 
 
 def _followed(traced: Trace, layer: str) -> Box:
     found = traced.layers.get(layer)
     if found is None:
-        raise ValueError(f'{WHO}: layer "{layer}" does not run when the model is called on images.')
+        raise ValueError(refusal(WHO, layer, "does not run when the model is called on images"))
     if found.value is None:
-        raise ValueError(_independent(layer))
+        raise ValueError(refusal(WHO, layer, "does not depend on the images"))
     if len(traced.shapes[found.value]) != 4:
         raise NotFollowedError("no stack of maps")
     boxes = {found.value: Box(Side(1, 0, 1), Side(1, 0, 1))}
@@ -139,13 +133,13 @@ def _followed(traced: Trace, layer: str) -> Box:
                     box = whole(traced.shapes[value]) if seen.rows.stride == 0 else seen
                     boxes[value] = united(boxes.get(value), box, traced.shapes[value])
     if 0 not in boxes:
-        raise ValueError(_independent(layer))
+        raise ValueError(refusal(WHO, layer, "does not depend on the images"))
     return boxes[0]
 
 
 def _seen_by(step: Step, box: Box, traced: Trace) -> list[tuple[int, Box]]:
     """Which box of each input a box of the output depends on."""
-    name, given, inputs = step.operation, step.arguments, _values(step.arguments.values())
+    name, given, inputs = step.operation, step.arguments, step.inputs
     shapes, shape = [traced.shapes[value] for value in inputs], traced.shapes[step.outputs[0]]
     weight = given.get("weight") if name == "convolution" else None
     if isinstance(weight, Tensor) and weight.ndim == 4 and not given["transposed"] and len(inputs) == 1:
@@ -160,24 +154,12 @@ def _seen_by(step: Step, box: Box, traced: Trace) -> list[tuple[int, Box]]:
         return [(inputs[0], whole(shapes[0]))]
     if name in _RESHAPES and all(_keeps_places(step, one, shape) for one in shapes):
         return [(value, box) for value in inputs]
-    if (
-        name in _POINTWISE
-        and not given.get("training")
-        and all(one[-2:] in (shape[-2:], (1, 1)) and len(one) == 4 for one in shapes)
-    ):
+    if name in _POINTWISE and all(one[-2:] in (shape[-2:], (1, 1)) and len(one) == 4 for one in shapes):
         # A gate has one value for all places.
         return [
             (value, box if one[-2:] == shape[-2:] else whole(one)) for value, one in zip(inputs, shapes, strict=True)
         ]
     raise NotFollowedError(name)
-
-
-def _values(arguments: Any) -> list[int]:
-    if isinstance(arguments, Value):
-        return [arguments.number]
-    if isinstance(arguments, Tensor | str) or not isinstance(arguments, Iterable):
-        return []
-    return [number for one in arguments for number in _values(one)]
 
 
 def _earlier(side: Side, pixels: int) -> Side:
@@ -204,9 +186,7 @@ def _is_global(given: Mapping[str, Any]) -> bool:
 _OVER_SPACE: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     **dict.fromkeys(["_adaptive_avg_pool2d", "adaptive_max_pool2d", "mean", "amax", "sum"], _is_global),
     **dict.fromkeys(["native_group_norm"], lambda given: True),
-    **dict.fromkeys(
-        ["native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm"], lambda given: given["training"]
-    ),
+    **dict.fromkeys(NORMALISATIONS, by_batch),
 }
 
 _RESHAPES = frozenset(
@@ -215,121 +195,10 @@ _RESHAPES = frozenset(
 
 # fmt: off
 _POINTWISE = frozenset((
-    "native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "cudnn_batch_norm",
+    *NORMALISATIONS,
     "relu", "relu6", "hardtanh", "clamp", "clamp_min", "threshold", "leaky_relu", "elu", "selu", "celu", "silu",
     "gelu", "mish", "hardswish", "hardsigmoid", "sigmoid", "tanh", "softplus", "_prelu_kernel", "native_dropout",
     "add", "sub", "mul", "div", "rsub", "pow", "sqrt", "exp", "neg", "abs", "square", "maximum", "minimum", "clone",
     "alias", "detach", "contiguous", "_to_copy", "lift_fresh",
 ))
 # fmt: on
-
-
-def _measured(model: nn.Module, layer: str, images: Tensor) -> Box:
-    """Measure which pixels move each position of the middle row and column."""
-    weights = {name: _positive(name, tensor) for name, tensor in (*model.named_parameters(), *model.named_buffers())}
-    leaf = images.double().requires_grad_()
-    try:
-        outputs = _run_with(model, layer, weights, leaf)
-    except RuntimeError:  # a forward that names its type
-        leaf = images.clone().requires_grad_()
-        outputs = _run_with(model, layer, {name: weight.to(images) for name, weight in weights.items()}, leaf)
-    if not outputs[layer]:
-        raise ValueError(f'{WHO}: layer "{layer}" does not run when the model is called on images.')
-    module = model.get_submodule(layer)
-    maps = as_maps(outputs[layer][-1], images.shape[2:], None, WHO, module, CURE)[0]
-    if not maps.requires_grad:
-        raise ValueError(_independent(layer))
-    # Unequal weights: the units of a normalised map have a constant sum.
-    maps = torch.einsum("khw,k->hw", maps, _noise(maps[:, 0, 0]))
-    ends: dict[tuple[int, ...], list[int]] = {}
-    # Along the diagonal one way back tells of a row and a column; the corners first.
-    for share in sorted((number / MEASURED for number in range(MEASURED + 1)), key=lambda share: -abs(share - 0.5)):
-        place = tuple(int(share * (count - 1)) for count in maps.shape)
-        if place in ends:
-            continue
-        (gradient,) = torch.autograd.grad(maps[place], leaf, retain_graph=True, materialize_grads=True)
-        ends[place] = _ends(gradient.abs().sum((0, 1)))
-        if len(ends) == 2 and all(end == [0, images.shape[2], 0, images.shape[3]] for end in ends.values()):
-            break
-    return Box(*(_line(_reached(ends, axis), images.shape[2 + axis]) for axis in (0, 1)))
-
-
-def _run_with(model: nn.Module, layer: str, weights: dict[str, Tensor], leaf: Tensor) -> dict[str, list[Tensor]]:
-    with _AveragePooling(), capture(model, layer) as outputs:
-        torch.func.functional_call(model, weights, (leaf.clone(),))
-    return outputs
-
-
-def _ends(seen: Tensor) -> list[int]:
-    """First and last (half-open) row and column where anything is seen; nothing is 0 to 0."""
-    found = []
-    for axis in (0, 1):
-        lines = seen.sum(1 - axis).nonzero()[:, 0].tolist()
-        found += [lines[0], lines[-1] + 1] if lines else [0, 0]
-    return found
-
-
-def _reached(ends: Mapping[tuple[int, ...], list[int]], axis: int) -> list[tuple[int, int, int]]:
-    return sorted({(place[axis], end[2 * axis], end[2 * axis + 1]) for place, end in ends.items() if end[1]})
-
-
-def _line(reached: Sequence[tuple[int, int, int]], size: int) -> Side:
-    """Put a line through what was not cut off at the borders; the whole image where there is none."""
-    firsts = [(place, first) for place, first, _ in reached if first > 0]
-    lasts = [(place, last) for place, _, last in reached if last < size]
-    if len(firsts) < 2 or not lasts:
-        return Side(0, 0, size)
-    (one, first), (other, second) = firsts[0], firsts[-1]
-    stride = (second - first) // (other - one)
-    start = first - stride * one
-    extent = lasts[0][1] - stride * lasts[0][0] - start
-    fits = all(
-        (max(0, start + stride * place), min(size, start + extent + stride * place)) == (first, last)
-        for place, first, last in reached
-    )
-    return Side(stride, start, extent) if fits else Side(0, 0, size)
-
-
-def _positive(name: str, tensor: Tensor) -> Tensor:
-    """Weights of which no sum cancels out, and normalisations that change nothing."""
-    if not tensor.is_floating_point():
-        return tensor
-    if tensor.ndim > 1:
-        # Small, so that a bounded rectifier stays below its bound.
-        return 0.1 * _noise(tensor.double()) / tensor[0].numel()
-    is_one = not name.endswith(("bias", "running_mean"))
-    return torch.full_like(tensor, float(is_one), dtype=torch.float64)
-
-
-def _noise(like: Tensor) -> Tensor:
-    noise = 0.5 + torch.rand(like.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return noise.to(like)
-
-
-def _independent(layer: str) -> str:
-    return f'{WHO}: layer "{layer}" does not depend on the images.'
-
-
-class _AveragePooling(TorchFunctionMode):
-    """A maximum lets only one of its pixels through; the average shows all that it could be."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func in (F.max_pool2d, torch.max_pool2d):
-            names = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
-            given = dict(zip(names, args, strict=False)) | (kwargs or {})
-            given = {name: value for name, value in given.items() if name in names}
-            if given.get("dilation", 1) in (1, (1, 1), [1, 1]):
-                stride, padding, ceil_mode = given.get("stride"), given.get("padding", 0), given.get("ceil_mode", False)
-                return F.avg_pool2d(given["input"], given["kernel_size"], stride, padding, ceil_mode)
-            return _dilated_average(given.pop("input"), **given)
-        return func(*args, **(kwargs or {}))
-
-
-def _dilated_average(
-    maps: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
-) -> Tensor:
-    rows, columns = kernel_size if isinstance(kernel_size, Sequence) else (kernel_size, kernel_size)
-    weight = maps.new_full((maps.shape[1], 1, rows, columns), 1 / (rows * columns))
-    return F.conv2d(maps, weight, None, stride or kernel_size, padding, dilation, maps.shape[1])

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d, pad, pixel_shuffle
 
 from lightning_viz.functional.boxes import Box, Pairs, Side, empty, seen_in
+from lightning_viz.functional.normalisations import NORMALISATIONS, affine, by_batch
 from lightning_viz.functional.rectifiers import Rule
 from lightning_viz.trace import Step, Trace, Value
 
@@ -67,7 +68,7 @@ def flows_down(step: Step, output: int, box: Box, trace: Trace, rule: Rule, scal
         return [_through_rectifier(step, box, rule)]
     if name in _IDENTITIES:
         return [Flow(_value(given["self"], name), box, lambda signal, pairs: signal)]
-    if name in _NORMALISATIONS:
+    if name in NORMALISATIONS:
         return [_through_normalisation(step, box)]
     if name == "convolution":
         return [_through_convolution(step, box, scale)]
@@ -103,14 +104,10 @@ def _upper_bound(arguments: Mapping[str, Any]) -> float | None:
 
 def _through_normalisation(step: Step, box: Box) -> Flow:
     given = step.arguments
-    if given.get("training", False) or not isinstance(given["running_var"], Tensor):
+    if by_batch(given):
         raise NotFollowedError("normalisation by the batch's own statistics")
-    scale = (given["running_var"] + given.get("eps", given.get("epsilon"))).rsqrt()
-    if given["weight"] is not None:
-        scale = scale * given["weight"]
-    return Flow(
-        _value(given["input"], step.operation), box, _times(scale.detach().reshape(1, -1, 1, 1)), scale.detach()
-    )
+    scale = affine(given)[0].detach()
+    return Flow(_value(given["input"], step.operation), box, _times(scale.reshape(1, -1, 1, 1)), scale)
 
 
 def window(step: Step, box: Box, kernel: Sequence[int]) -> tuple[Box, list[tuple[int, int]]]:
@@ -272,6 +269,8 @@ def _through_product(step: Step, box: Box, trace: Trace) -> list[Flow]:
         maps, factor = factor, maps
     if isinstance(factor, Value):
         raise NotFollowedError(f"{step.operation} of maps by maps")
+    if isinstance(maps, Value) and trace.shapes[maps.number] != trace.shapes[step.outputs[0]]:
+        raise NotFollowedError(f"{step.operation} that enlarges the maps")
     if isinstance(factor, Tensor):
         shape = (1,) * (4 - factor.ndim) + tuple(factor.shape)
         if shape[0] != 1 or shape[2:] != (1, 1):
@@ -308,15 +307,6 @@ _RECTIFIERS: dict[str, tuple[str, ...]] = {
 }
 
 _IDENTITIES = ("alias", "clone", "contiguous", "lift_fresh", "_to_copy")
-
-_NORMALISATIONS = (
-    "native_batch_norm",
-    "_native_batch_norm_legit",
-    "_native_batch_norm_legit_no_training",
-    "_batch_norm_no_update",
-    "cudnn_batch_norm",
-    "miopen_batch_norm",
-)
 
 _WAYS: dict[str, Callable[[Step, Box, Trace], list[Flow]]] = {
     "max_pool2d_with_indices": _through_max_pool,

@@ -188,6 +188,26 @@ def test_a_units_activation_goes_down_as_in_captum(layer, channels, rule):
     assert_same_map(reconstruct(model, layer, images, rule=rule), by_captum(model, layer, images, units, places, rule))
 
 
+class ScaledByChannel(nn.Module):
+    """One map, made several by a product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.relu, self.last = nn.Conv2d(3, 1, 3), nn.ReLU(), nn.Conv2d(5, 4, 3)
+        self.scale = nn.Parameter(torch.randn(1, 5, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.last(self.relu(self.first(images) * self.scale))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_product_that_makes_several_maps_of_one_is_no_obstacle(rule):
+    model, images = ScaledByChannel(), torch.randn(3, 3, 24, 40)
+    units, places, _ = strongest(activation_maps(model, "last", images))
+    oracle = by_captum(model, "last", images, units, places, rule)
+    assert_same_map(reconstruct(model, "last", images, rule=rule), oracle)
+
+
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("rectify", [nn.ReLU(), nn.ReLU(inplace=True)], ids=["apart", "in place"])
 def test_so_it_does_through_skip_connections_norms_and_a_rectifier_that_is_used_again(rectify, rule):
