@@ -1,7 +1,7 @@
 """Occlusion maps against a loop that pastes the square and runs the model, and against Captum."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import cache
 from typing import NamedTuple
@@ -23,7 +23,8 @@ from torchvision.models.resnet import Bottleneck, ResNet
 from torchvision.models.swin_transformer import SwinTransformer
 from torchvision.models.vision_transformer import VisionTransformer
 
-from lightning_viz.functional import increments, occlusion, occlusion_map
+from lightning_viz.functional import again as computed_again
+from lightning_viz.functional import hiding, increments, occlusion_map, parts
 
 IMAGES = torch.randn(2, 3, 16, 24, generator=torch.Generator().manual_seed(0))
 PHOTOS = F.interpolate(
@@ -131,6 +132,14 @@ def said(caplog) -> Callable[[], list[str]]:
     """What was said at debug level since the test began."""
     caplog.set_level(logging.DEBUG, "lightning_viz")
     return lambda: [record.getMessage() for record in caplog.records]
+
+
+@pytest.fixture(scope="module")
+def all_followed() -> Iterator[None]:
+    """Also where it hardly pays."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(increments, "LOCAL", 0)
+        yield
 
 
 def head(channels: int, height: int, width: int, classes: int = 4) -> nn.Sequential:
@@ -284,6 +293,21 @@ def shuffle(draw: st.DrawFn) -> nn.Module:
     return Does(forward, conv=nn.Conv2d(2, 2, 3, padding=1))
 
 
+def turned(draw: st.DrawFn) -> nn.Module:
+    """Channels go to the last axis, through linear layers, and come back."""
+    gated, flat, bias = draw(st.booleans()), draw(st.booleans()), draw(st.booleans())
+    behind = draw(st.sampled_from([lambda x: x, F.relu, lambda x: x.contiguous() + 1]))
+
+    def forward(self: Does, x: Tensor) -> Tensor:
+        y = x.permute(0, 2, 3, 1)
+        pixels = self.norm(y).flatten(1, 2) if flat else self.norm(y)
+        z = self.two(F.gelu(self.one(pixels))) * self.two.weight[0, :4]
+        z = z * torch.sigmoid(pixels) if gated else z
+        return x + behind(z.reshape(y.shape).permute(0, 3, 1, 2))
+
+    return Does(forward, norm=nn.LayerNorm(4), one=nn.Linear(4, 7, bias), two=nn.Linear(7, 4, bias))
+
+
 FORMS = (
     F.relu, torch.relu_, F.silu, F.elu, F.gelu, F.hardswish, F.leaky_relu_, F.relu6, lambda x: x.clamp(-1, 1),
     lambda x: x.clamp_(min=0), lambda x: 0.5 * x + x / 3, lambda x: 1 - x, lambda x: -x.abs(), lambda x: x * x.tanh(),
@@ -298,7 +322,8 @@ def function(draw: st.DrawFn) -> nn.Module:
 
 
 PIECES = [
-    convolution, convolution, same, max_pool, average_pool, residual, again, branches, dense, gate, shuffle, function,
+    convolution, convolution, same, max_pool, average_pool, residual, again, branches, dense, gate, shuffle, turned,
+    function,
 ]  # fmt: skip
 
 
@@ -339,6 +364,7 @@ LARGE = 1e6
 
 @settings(max_examples=60, deadline=None, database=None, derandomize=True)
 @given(cases(), st.integers(0, 3))
+@pytest.mark.usefixtures("all_followed")
 def test_random_networks_are_as_a_loop_finds_them(case, number):
     """Differences are magnified before they become float32; a constant score beside them stays the largest."""
     model, images, square, stride, layer, unit, batch_size = case
@@ -423,10 +449,10 @@ FAMILIES: dict[str, Callable[[], nn.Module]] = {
     "efficientnet_b0": by_name("efficientnet_b0"),
     "regnet_x_400mf": by_name("regnet_x_400mf"),
     "regnet_y_400mf": by_name("regnet_y_400mf"),
+    "convnext": lambda: ConvNeXt([CNBlockConfig(8, 16, 2), CNBlockConfig(16, None, 1)], num_classes=5),
 }
 
-NO_CONVNETS: dict[str, Callable[[], nn.Module]] = {
-    "convnext": lambda: ConvNeXt([CNBlockConfig(8, 16, 2), CNBlockConfig(16, None, 1)], num_classes=5),
+OTHERS: dict[str, Callable[[], nn.Module]] = {
     "swin": lambda: SwinTransformer([4, 4], 24, [2, 2], [2, 4], [4, 4], num_classes=5),
     "vit": lambda: VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=5),
 }
@@ -435,7 +461,7 @@ NO_CONVNETS: dict[str, Callable[[], nn.Module]] = {
 @cache
 def known(name: str) -> nn.Module:
     torch.manual_seed(0)
-    model = (FAMILIES | NO_CONVNETS)[name]()
+    model = (FAMILIES | OTHERS)[name]()
     if name == "vit":  # as torchvision makes it, with a head of zeros
         nn.init.normal_(model.heads[-1].weight)
         return settled(model, PHOTOS[:, :, :32, :32])
@@ -446,7 +472,7 @@ def size_for(name: str) -> tuple[int, int]:
     return (32, 32) if name == "vit" else (64, 96)
 
 
-@pytest.mark.parametrize("name", [*FAMILIES, *NO_CONVNETS])
+@pytest.mark.parametrize("name", [*FAMILIES, *OTHERS])
 def test_known_networks_are_as_a_loop_finds_them(name, said):
     model, (height, width) = known(name), size_for(name)
     image = PHOTOS[:1, :, :height, :width]
@@ -462,7 +488,7 @@ def test_known_networks_are_as_a_loop_finds_them(name, said):
         assert len(said()) <= 1
 
 
-@pytest.mark.parametrize(("name", "part"), [("alexnet", 0.7), ("vgg11_bn", 0.5), ("resnet18", 0.75)])
+@pytest.mark.parametrize(("name", "part"), [("alexnet", 0.7), ("vgg11_bn", 0.5), ("resnet18", 0.75), ("convnext", 0.8)])
 def test_less_is_computed_than_by_a_loop(name, part):
     def operations(run: Callable[[], object]) -> int:
         with FlopCounterMode(display=False) as counter:
@@ -498,8 +524,9 @@ def test_what_cannot_be_followed_runs_in_plain_batches_and_says_so_once(said):
 
 def without_halo(monkeypatch: pytest.MonkeyPatch) -> None:
     """Boxes one pixel too small on all sides, in every layer."""
-    right = increments._placed
-    monkeypatch.setattr(increments, "_placed", lambda first, last, *rest: right(first + 1, last - 1, *rest))
+    right = parts.place
+    for module in (parts, computed_again):
+        monkeypatch.setattr(module, "place", lambda first, last, *rest: right(first + 1, last - 1, *rest))
 
 
 @pytest.mark.parametrize("square", [4, 5])
@@ -521,9 +548,42 @@ def test_without_that_check_these_tests_would_fail(monkeypatch):
     """The negative control: a comparison that lets boxes without halo pass compares nothing."""
     assert_as_the_loop(convnet(), IMAGES, 4, 3)
     without_halo(monkeypatch)
-    monkeypatch.setattr(occlusion, "SAME", float("inf"))
+    monkeypatch.setattr(hiding, "SAME", float("inf"))
     with pytest.raises(AssertionError):
         assert_as_the_loop(convnet(), IMAGES, 4, 3)
+
+
+def test_the_same_image_for_several_classes_is_computed_once():
+    model = Does(lambda self, x: self.head(x), head=convnet()).eval()
+    asked = []
+    model.register_forward_hook(lambda module, inputs, output: asked.append(len(output)))
+
+    def passes(images: Tensor, classes: list[int]) -> tuple[int, Tensor]:
+        asked.clear()
+        probability = occlusion_map(model, images, classes, 4, 3).probability
+        return sum(asked), probability
+
+    (once, one), (still_once, three) = passes(IMAGES[:1], [0]), passes(IMAGES[:1].repeat(3, 1, 1, 1), [2, 0, 1])
+    assert (once, still_once) == (once, once)
+    assert torch.equal(three[1], one[0])
+    assert not torch.equal(three[0], three[1])
+    assert passes(IMAGES, [0, 0])[0] == 2 * once
+
+
+def test_a_wrong_class_is_refused_before_the_first_map():
+    model, asked = convnet(), []
+    model.register_forward_hook(lambda module, inputs, output: asked.append(len(output)))
+    with pytest.raises(ValueError, match="there is no class 99"):
+        occlusion_map(model, IMAGES, [0, 99], 4, 3)
+    assert sum(asked) < 5
+
+
+def test_a_network_with_little_local_work_runs_in_plain_batches(said, monkeypatch):
+    monkeypatch.setattr(increments, "LOCAL", 0.25)
+    torch.manual_seed(0)
+    small = nn.Sequential(nn.Conv2d(3, 2, 1), head(2, 16, 24, 300), nn.ReLU(), nn.Linear(300, 4)).eval()
+    assert_as_the_loop(small, IMAGES[:1], 4, 3)
+    assert any("little of what it does is local" in message for message in said())
 
 
 # Models that are easily followed wrongly.

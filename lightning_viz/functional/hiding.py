@@ -1,0 +1,237 @@
+"""The scores of an image while a square hides one part of it after the other; the fastest way that is exact."""
+
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lightning_viz.functional.activations import last_call
+from lightning_viz.functional.increments import (
+    NumberTakenOutError,
+    Plan,
+    Square,
+    keep_outputs,
+    make_plan,
+    run,
+    whole_maps,
+)
+from lightning_viz.layers import capture
+from lightning_viz.outputs import Output, as_maps, find_scores
+from lightning_viz.trace import Trace, trace
+
+__all__ = ["Grid", "Prepared", "Question", "hide", "prepare"]
+
+log = logging.getLogger("lightning_viz")
+
+WHO = "occlusion_map"
+
+Grid = NDArray[np.int64]
+"""``(P, 2)`` top and left of P places of the square."""
+
+SAME = 3e-4
+"""How far the scores of the two ways may be apart, in units of the largest score."""
+
+ROOM = 24 * 2**20
+"""Bytes of the largest maps of the places that are computed together; larger ones cost more in new memory pages."""
+
+FEWEST, MOST, PLAIN = 16, 128, 32
+"""How many places are computed together; PLAIN by the model itself."""
+
+
+class Question(NamedTuple):
+    """One image, and what is asked about it."""
+
+    model: nn.Module
+    image: Tensor
+    content: Tensor
+    """What the image would be if it were hidden altogether."""
+    layer: str | None
+    unit: int | None
+    output: Output | None
+
+
+class _Way(NamedTuple):
+    plan: Plan
+    scores: int
+    maps: int | None
+
+
+class Prepared(NamedTuple):
+    """How the question will be answered."""
+
+    question: Question
+    before: Tensor
+    """Scores ``(classes,)`` of the image itself."""
+    way: _Way | None
+    """None: by the model itself."""
+    together: int
+
+
+def prepare(question: Question, grid: Grid, size: int, together: int | None, follow: bool) -> Prepared:
+    """Look at the image itself, and try whether computing only what the square can reach is exact.
+
+    Args:
+        question: The image; the model is on loan.
+        grid: The places.
+        size: Side of the square.
+        together: How many places at once; chosen well when None.
+        follow: Whether to try at all.
+
+    Raises:
+        ValueError: The layer has no such unit.
+    """
+    traced = _traced(question) if follow else None
+    if traced is None or traced.result is None:
+        scores, maps = _plainly(question, question.image)
+    else:
+        scores = traced.result.output
+        maps = None if question.layer is None else _maps(question, traced.layers[question.layer].output)
+    question = question._replace(unit=_unit(maps, question.unit))
+    try:
+        way = None if traced is None else _way(question, traced)
+        largest = None if way is None else _try(way, question, grid, size)
+        most = PLAIN if largest is None else min(max(ROOM // largest, FEWEST), MOST)
+        return Prepared(question, scores[0], way, together or most)
+    except NumberTakenOutError as error:
+        _say(question, f"image by image: {error}")
+        return Prepared(question, scores[0], None, 1)
+    except Exception as error:  # noqa: BLE001 (whatever an unusual model does, plain batches still work)
+        _say(question, f"in plain batches: {error}")
+        return Prepared(question, scores[0], None, together or PLAIN)
+
+
+def hide(prepared: Prepared, grid: Grid, size: int, advance: Callable[[int], object]) -> tuple[Tensor, Tensor]:
+    """Compute what the model says of the image for all places of the square.
+
+    Args:
+        prepared: By ``prepare``.
+        grid: The places.
+        size: Side of the square.
+        advance: Hears how many more places are done.
+
+    Returns:
+        For P places: the scores ``(P, classes)``, and the sums of the unit's map ``(P,)``.
+    """
+    question, _, way, together = prepared
+    answers = []
+    for first in range(0, len(grid), together):
+        part = grid[first : first + together]
+        if way is not None:
+            try:
+                answers.append(_by_increments(way, question, part, size))
+                advance(len(part))
+                continue
+            except Exception as error:  # noqa: BLE001 (as in prepare)
+                _say(question, f"in plain batches: {error}")
+                way = None
+        answers.append(_by_forward(question, part, size))
+        advance(len(part))
+    scores, activity = (torch.cat(parts) for parts in zip(*answers, strict=True))
+    return scores, activity
+
+
+def _say(question: Question, how: str) -> None:
+    log.debug("lightning_viz: %s of %s runs %s", WHO, type(question.model).__name__, how)
+
+
+def _unit(maps: Tensor | None, unit: int | None) -> int | None:
+    """Check the unit, or take the strongest; None without a layer."""
+    if maps is None:
+        return None
+    if unit is not None and not 0 <= unit < maps.shape[1]:
+        raise ValueError(f"{WHO}(unit={unit}): the layer has units 0 to {maps.shape[1] - 1}.")
+    return int(maps.flatten(2).amax(2).argmax()) if unit is None else unit
+
+
+def _traced(question: Question) -> Trace | None:
+    model, image, _, layer, _, output = question
+    layers = [] if layer is None else [layer]
+    try:
+        traced = trace(model, image, layers, keep_outputs, pick=lambda returned: find_scores(returned, output, WHO))
+        if traced is None:
+            raise ValueError("something is changed in place that another value is a view of")
+        return traced if set(layers) <= set(traced.layers) else None
+    except Exception as error:  # noqa: BLE001 (as in prepare)
+        _say(question, f"in plain batches: {error}")
+        return None
+
+
+def _way(question: Question, traced: Trace) -> _Way:
+    if traced.result is None or traced.result.value is None:
+        raise ValueError("the scores do not depend on the images")
+    scores, maps = traced.result.value, None if question.layer is None else traced.layers[question.layer].value
+    if question.layer is not None and maps is None:
+        raise ValueError(f"{question.layer} does not depend on the images")
+    return _Way(make_plan(traced, question.image, [scores] + ([] if maps is None else [maps])), scores, maps)
+
+
+def _try(way: _Way, question: Question, grid: Grid, size: int) -> int:
+    """Compare both ways at one place, with noise in the square: what hides may be what is there.
+
+    Returns:
+        The bytes of the largest value of a place.
+
+    Raises:
+        ValueError: The two ways differ.
+    """
+    noise = torch.rand(question.content.shape, generator=torch.Generator().manual_seed(0)).to(question.content)
+    spread = question.image.std() + 0.1
+    tried = question._replace(content=question.image.mean() + (2 * noise - 1) * spread)
+    bottom = grid[grid[:, 0] == grid[:, 0].max()]
+    places = np.stack([grid[len(grid) // 2], bottom[len(bottom) // 2]])
+    seen: list[int] = []
+    # Two, since one alone would not show how they are told apart; the second must be as the model has it alone.
+    ours, theirs = _by_increments(way, tried, places, size, seen), _by_forward(tried, places[1:], size)
+    for mine, other in zip((part[1:] for part in ours), theirs, strict=True):
+        if mine.shape != other.shape:
+            raise ValueError(f"the shapes would differ: {tuple(mine.shape)}, {tuple(other.shape)}")
+        far = float((mine - other).abs().max()) / max(float(other.abs().max()), 1e-12)
+        if not far <= SAME:
+            raise ValueError(f"the scores would be off by {far:.1e}")
+    return max(seen) // len(places)
+
+
+def _by_increments(
+    way: _Way, question: Question, places: Grid, size: int, seen: list[int] | None = None
+) -> tuple[Tensor, Tensor]:
+    parts = run(way.plan, Square(_hidden(question, places, size), places[:, 0], places[:, 1]), seen)
+    activity = torch.zeros(len(places))
+    if way.maps is not None:
+        activity = _activity(question, _maps(question, whole_maps(way.plan, way.maps, parts, len(places))))
+    return whole_maps(way.plan, way.scores, parts, len(places)), activity
+
+
+def _by_forward(question: Question, places: Grid, size: int) -> tuple[Tensor, Tensor]:
+    images = question.image.repeat(len(places), 1, 1, 1)
+    for image, hidden, (top, left) in zip(images, _hidden(question, places, size), places.tolist(), strict=True):
+        image[:, top : top + size, left : left + size] = hidden
+    scores, maps = _plainly(question, images)
+    return scores, torch.zeros(len(places)) if maps is None else _activity(question, maps)
+
+
+def _hidden(question: Question, places: Grid, size: int) -> Tensor:
+    return torch.cat([question.content[:, :, top : top + size, left : left + size] for top, left in places.tolist()])
+
+
+def _plainly(question: Question, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    model, layer = question.model, question.layer
+    if layer is None:
+        return find_scores(model(images.clone()), question.output, WHO), None
+    with capture(model, layer) as outputs:
+        scores = find_scores(model(images.clone()), question.output, WHO)
+    return scores, _maps(question, last_call(outputs, layer, WHO))
+
+
+def _maps(question: Question, output: Tensor) -> Tensor:
+    assert question.layer is not None
+    module = question.model.get_submodule(question.layer)
+    return as_maps(output, question.image.shape[2:], None, WHO, module)
+
+
+def _activity(question: Question, maps: Tensor) -> Tensor:
+    assert question.unit is not None
+    return maps[:, question.unit].sum((1, 2)).float().cpu()
