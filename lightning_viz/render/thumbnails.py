@@ -63,7 +63,7 @@ def thumbnail_sheet(pictures: Iterable[Picture], count: int | None = None) -> Th
     for picture in pictures:
         _check(picture)
         if cells is None:
-            height, width = _fitted(*picture.shape[:2], most, most)
+            height, width = _fitted(picture, most, most)
             cells = np.zeros((columns, height, columns, width, 3), np.uint8)
         if done == count:
             raise ValueError(f"thumbnail_sheet: there are more pictures than count says, {count}.")
@@ -99,8 +99,9 @@ def _check(picture: Any) -> None:
         raise ValueError(f"thumbnail_sheet: a picture is (H, W, 3) uint8; got {tuple(shape)} {dtype}.")
 
 
-def _fitted(height: int, width: int, most_height: int, most_width: int) -> tuple[int, int]:
+def _fitted(picture: Picture, most_height: int, most_width: int) -> tuple[int, int]:
     """The size at which a picture fits: enlarged only when small, and only by a whole factor."""
+    height, width = picture.shape[:2]
     scale = min(most_height / height, most_width / width)
     if scale >= 1:
         factor = max(1, min(CLEAR // max(height, width), int(scale)))
@@ -109,7 +110,7 @@ def _fitted(height: int, width: int, most_height: int, most_width: int) -> tuple
 
 
 def _place(tile: Picture, picture: Picture) -> None:
-    height, width = _fitted(*picture.shape[:2], *tile.shape[:2])
+    height, width = _fitted(picture, tile.shape[0], tile.shape[1])
     top, left = (tile.shape[0] - height) // 2, (tile.shape[1] - width) // 2
     larger = height >= picture.shape[0] and width >= picture.shape[1]
     image = Image.fromarray(np.ascontiguousarray(picture))
