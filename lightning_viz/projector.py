@@ -72,7 +72,7 @@ def write_embedding(run: str | Path, name: str, epoch: float, features: ArrayLik
     floats = as_floats(features)
     if floats.ndim != 2 or min(floats.shape) < 2:
         raise ValueError(f"write_embedding: features must be (N, D), at least 2 by 2; got {floats.shape}.")
-    finite: NDArray[np.bool_] = np.isfinite(floats).all(axis=1)
+    finite = np.asarray(np.isfinite(floats).all(axis=1))
     metadata = _table(_columns(points, finite))
     tensor = _encode(np.where(finite[:, None], floats, 0))
 

@@ -31,11 +31,11 @@ GAP = (255, 255, 255)
 NON_FINITE = {"nan": (255, 0, 255), "+inf": (255, 230, 0), "-inf": (0, 230, 255)}
 
 
-# Okabe & Ito (2008), the yellow darker so that it stands on white; then, one after the other, the colour that is
-# farthest from all before it in Oklab, for most eyes and for each kind of colour blindness (Machado et al. 2009).
+# Okabe & Ito (2008), the yellow darker so that it stands on white; the others are as far as can be from all of these in
+# CIEDE2000, for most eyes and for each kind of colour blindness (Machado et al. 2009).
 _CODES = (
-    "#0072b2 #e69f00 #009e73 #cc79a7 #d55e00 #56b4e9 #d6c630 #a81860 #845400 #9078e4 "
-    "#90b484 #6c5484 #a85454 #5448c0 #84cccc #906c90 #c09cc0 #48900c #7890cc #b47854"
+    "#0072b2 #e69f00 #009e73 #cc79a7 #d55e00 #56b4e9 #e8dc3c #84303c #8478fc #605400 "
+    "#48486c #b4cca8 #906c48 #fcb4cc #0048c0 #9c9c54 #006c60 #846c90 #3cd8f0 #f07884"
 )
 CLASS_COLOURS = tuple(_CODES.split())
 """Colours of the classes 0, 1, ...; after the last they begin again."""

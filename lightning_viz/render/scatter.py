@@ -44,7 +44,7 @@ def scatter_picture(
 
     Example:
         >>> scatter_picture(np.random.randn(100, 2), np.arange(100) % 2).shape
-        (720, 720, 3)
+        (720, 771, 3)
     """
     points = as_floats(layout)
     if points.ndim != 2 or points.shape[1] != 2:
@@ -52,7 +52,7 @@ def scatter_picture(
     numbers = np.zeros(len(points), np.int64) if labels is None else np.asarray(labels)
     if numbers.shape != (len(points),):
         raise ValueError(f"scatter_picture: {len(points)} points need as many labels; got {numbers.shape}.")
-    finite: NDArray[np.bool_] = np.isfinite(points).all(axis=1)
+    finite = np.asarray(np.isfinite(points).all(axis=1))
     letter = max(10, size // 45)
     font = ImageFont.load_default(letter)
     names = [] if labels is None else _legend(numbers, class_names)

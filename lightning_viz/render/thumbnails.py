@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sized
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,15 +63,15 @@ def thumbnail_sheet(pictures: Iterable[Picture], count: int | None = None) -> Th
     for picture in pictures:
         _check(picture)
         if cells is None:
-            height, width = _fitted(picture, most, most)
+            first, (height, width) = picture.shape, _fitted(picture, most, most)
             cells = np.zeros((columns, height, columns, width, 3), np.uint8)
         if done == count:
             raise ValueError(f"thumbnail_sheet: there are more pictures than count says, {count}.")
-        _place(cells[done // columns, :, done % columns], picture)
+        size = (height, width) if picture.shape == first else _fitted(picture, height, width)
+        _place(cells[done // columns, :, done % columns], picture, *size)
         done += 1
     if cells is None or done < count:
         raise ValueError(f"thumbnail_sheet: expected {'some' if cells is None else count} pictures; got {done}.")
-    _, height, _, width, _ = cells.shape
     return ThumbnailSheet(cells.reshape(columns * height, columns * width, 3), height, width, columns)
 
 
@@ -93,10 +93,9 @@ def encode_sprite(sheet: ThumbnailSheet) -> bytes:
     return file.getvalue()
 
 
-def _check(picture: Any) -> None:
-    shape, dtype = getattr(picture, "shape", ()), getattr(picture, "dtype", type(picture).__name__)
-    if len(shape) != 3 or shape[2] != 3 or dtype != np.uint8 or 0 in shape:
-        raise ValueError(f"thumbnail_sheet: a picture is (H, W, 3) uint8; got {tuple(shape)} {dtype}.")
+def _check(picture: Picture) -> None:
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or picture.size == 0:
+        raise ValueError(f"thumbnail_sheet: a picture is (H, W, 3) uint8; got {picture.shape} {picture.dtype}.")
 
 
 def _fitted(picture: Picture, most_height: int, most_width: int) -> tuple[int, int]:
@@ -109,8 +108,7 @@ def _fitted(picture: Picture, most_height: int, most_width: int) -> tuple[int, i
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _place(tile: Picture, picture: Picture) -> None:
-    height, width = _fitted(picture, tile.shape[0], tile.shape[1])
+def _place(tile: Picture, picture: Picture, height: int, width: int) -> None:
     top, left = (tile.shape[0] - height) // 2, (tile.shape[1] - width) // 2
     larger = height >= picture.shape[0] and width >= picture.shape[1]
     image = Image.fromarray(np.ascontiguousarray(picture))
