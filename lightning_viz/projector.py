@@ -125,16 +125,18 @@ def _add_embedding(config: ProjectorConfig, folder: Path, name: str, epoch: floa
     """Write the tensor, and list it under a name that never stood for another."""
     whole, _, fraction = f"{epoch:.3f}".rstrip("0").partition(".")
     title = f" epoch {whole:0>3}" + (f".{fraction}" if fraction else "")
-    drawn = [own.number for own in _own_embeddings(config, name) if own.epoch == float(f"{epoch:.3f}")]
+    own = _own_embeddings(config, name)
+    foreign = {one.tensor_name for one in config.embeddings} - {one.embedding.tensor_name for one in own}
+    drawn = [one.number for one in own if one.epoch == float(f"{epoch:.3f}")]
     for number in count(max(drawn, default=1)):
         numbered = title if number == 1 else f"{title} ({number})"
         path = folder / _file_name(name, numbered)
+        if name + numbered in foreign or (path.exists() and path.read_bytes() != tensor):
+            continue
         if not path.exists():
             _write_whole(path, tensor)
-        elif path.read_bytes() != tensor:
-            continue
         break
-    _keep(config, [embedding for embedding in config.embeddings if embedding.tensor_name != name + numbered])
+    _keep(config, [one for one in config.embeddings if one.tensor_name != name + numbered])
     return config.embeddings.add(tensor_name=name + numbered, tensor_path=path.name)
 
 
