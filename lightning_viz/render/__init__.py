@@ -4,9 +4,12 @@ from lightning_viz.render.grids import FilterGrid, filter_grid
 from lightning_viz.render.heat import heat_map
 from lightning_viz.render.images import image_picture, mosaic, overlay, resize_map, signed_picture
 from lightning_viz.render.png import encode_png
+from lightning_viz.render.scatter import scatter_picture
+from lightning_viz.render.thumbnails import ThumbnailSheet, thumbnail_sheet
 
 __all__ = [
     "FilterGrid",
+    "ThumbnailSheet",
     "encode_png",
     "filter_grid",
     "heat_map",
@@ -14,5 +17,7 @@ __all__ = [
     "mosaic",
     "overlay",
     "resize_map",
+    "scatter_picture",
     "signed_picture",
+    "thumbnail_sheet",
 ]

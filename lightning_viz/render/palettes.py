@@ -3,9 +3,19 @@
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["GAP", "NON_FINITE", "PALETTES", "Palette", "mark_non_finite", "palette"]
+__all__ = [
+    "CLASS_COLOURS",
+    "GAP",
+    "NON_FINITE",
+    "NO_CLASS",
+    "PALETTES",
+    "Palette",
+    "class_colours",
+    "mark_non_finite",
+    "palette",
+]
 
 Palette = Literal["grey", "heat", "diverging"]
 
@@ -19,6 +29,36 @@ PALETTES: dict[Palette, str] = {
 GAP = (255, 255, 255)
 
 NON_FINITE = {"nan": (255, 0, 255), "+inf": (255, 230, 0), "-inf": (0, 230, 255)}
+
+
+# Okabe & Ito (2008), the yellow darker so that it stands on white; the others are as far as can be from all of these in
+# CIEDE2000, for most eyes and for each kind of colour blindness (Machado et al. 2009).
+_CODES = (
+    "#0072b2 #e69f00 #009e73 #cc79a7 #d55e00 #56b4e9 #e8dc3c #84303c #8478fc #605400 "
+    "#48486c #b4cca8 #906c48 #fcb4cc #0048c0 #9c9c54 #006c60 #846c90 #3cd8f0 #f07884"
+)
+CLASS_COLOURS = tuple(_CODES.split())
+"""Colours of the classes 0, 1, ...; after the last they begin again."""
+
+NO_CLASS = "#9a9a9a"
+
+
+def class_colours(labels: ArrayLike) -> NDArray[np.uint8]:
+    """Give each label the colour of its class; a negative label is grey.
+
+    Args:
+        labels: ``(N,)`` class numbers.
+
+    Returns:
+        ``(N, 3)`` uint8.
+
+    Example:
+        >>> class_colours([0, 20, -1]).tolist()
+        [[0, 114, 178], [0, 114, 178], [154, 154, 154]]
+    """
+    codes = np.array([[int(code[i : i + 2], 16) for i in (1, 3, 5)] for code in (*CLASS_COLOURS, NO_CLASS)], np.uint8)
+    numbers = np.asarray(labels).astype(np.int64)
+    return codes[np.where(numbers < 0, len(CLASS_COLOURS), numbers % len(CLASS_COLOURS))]
 
 
 def palette(name: Palette) -> NDArray[np.uint8]:

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
+from skimage.color import deltaE_ciede2000, rgb2lab
 
-from lightning_viz.render.palettes import GAP, NON_FINITE, PALETTES, mark_non_finite, palette
+from lightning_viz.render.palettes import (
+    CLASS_COLOURS,
+    GAP,
+    NON_FINITE,
+    PALETTES,
+    class_colours,
+    mark_non_finite,
+    palette,
+)
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
@@ -49,3 +58,30 @@ def test_no_palette_has_a_colour_of_non_finite_values():
     colours = {tuple(colour) for name in PALETTES for colour in palette(name).tolist()}
     assert not colours & set(NON_FINITE.values())
     assert GAP not in NON_FINITE.values()
+
+
+# Machado, Oliveira & Fernandes (2009), severity 1, on linear RGB.
+EYES = {
+    "most": np.eye(3),
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+@pytest.mark.parametrize("eyes", EYES)
+def test_everyone_can_tell_twenty_classes_apart(eyes):
+    linear = (class_colours(np.arange(20)) / 255) ** 2.2
+    seen = (linear @ np.transpose(EYES[eyes])).clip(0, 1) ** (1 / 2.2)
+    lab = rgb2lab(seen)
+    apart = deltaE_ciede2000(lab[:, None], lab[None]) + 100 * np.eye(20)
+    assert apart.min() > 7.5
+    assert apart[:10, :10].min() > 9
+    assert deltaE_ciede2000(lab, rgb2lab(np.ones((1, 3)))).min() > 10  # from the paper
+
+
+def test_after_the_last_class_the_colours_begin_again_and_no_class_is_grey():
+    colours = class_colours([0, 1, len(CLASS_COLOURS), -1, -7])
+    assert [bytes(colour).hex() for colour in colours[:2]] == [code[1:] for code in CLASS_COLOURS[:2]]
+    assert np.array_equal(colours[2], colours[0])
+    assert np.ptp(colours[3:]) == 0

@@ -1,0 +1,129 @@
+"""Which digits look alike? Two branches with shared weights learn it from pairs; watch the classes come apart.
+
+A Siamese network (Hadsell, Chopra & LeCun, CVPR 2006) is never told a class: it sees two handwritten digits, and
+whether they are the same. Its batches are pairs, so the callback gets a function that embeds with one branch, and a
+data set of single digits with labels to colour them.
+
+    python examples/siamese_digits.py                     # the 1,797 digits of scikit-learn, half a minute
+    tensorboard --logdir runs/siamese_digits
+"""
+
+import argparse
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import TensorBoardLogger
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from lightning_viz import Embedding
+
+Pair = tuple[tuple[Tensor, Tensor], Tensor]
+
+
+class Pairs(Dataset[Pair]):
+    """Each digit beside another of its class, or of any other class, by turns of chance that never change."""
+
+    def __init__(self, images: Tensor, labels: Tensor, seed: int = 0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.images = images
+        self.same = torch.rand(len(images), generator=generator) < 0.5
+        fits = (labels[:, None] == labels) == self.same[:, None]
+        self.partners = torch.multinomial(fits.float(), 1, generator=generator)[:, 0]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Pair:
+        return (self.images[index], self.images[self.partners[index]]), self.same[index]
+
+
+class Siamese(pl.LightningModule):
+    """The contrastive loss draws equal digits together, and pushes others a margin apart."""
+
+    def __init__(self, features: int = 16, margin: float = 1.0, learning_rate: float = 2e-3) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.branch = nn.Sequential(
+            nn.Conv2d(1, 32, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(64 * 4 * 4, 128),
+            nn.ReLU(),
+            nn.Linear(128, features),
+        )
+
+    def forward(self, pair: tuple[Tensor, Tensor]) -> Tensor:
+        first, second = (self.branch(images) for images in pair)
+        return nn.functional.pairwise_distance(first, second)
+
+    def loss(self, batch: Pair) -> Tensor:
+        pair, same = batch
+        distance = self(pair)
+        apart = (self.hparams.margin - distance).clamp(min=0)
+        return torch.where(same, distance, apart).square().mean() / 2  # their equation 4
+
+    def training_step(self, batch: Pair, _: int) -> Tensor:
+        loss = self.loss(batch)
+        self.log("train_loss", loss)
+        return loss
+
+    def validation_step(self, batch: Pair, _: int) -> None:
+        self.log("val_loss", self.loss(batch))
+
+    def configure_optimizers(self) -> Optimizer:
+        return AdamW(self.parameters(), self.hparams.learning_rate)
+
+
+def embed_one_branch(model: Siamese, images: Tensor) -> Tensor:
+    """The features of single digits."""
+    return model.branch(images)
+
+
+@torch.no_grad()
+def neighbours_agree(model: Siamese, digits: TensorDataset) -> float:
+    """The share of digits that their 5 nearest neighbours classify correctly."""
+    images, labels = digits.tensors
+    others = NearestNeighbors(n_neighbors=5).fit(embed_one_branch(model, images)).kneighbors(return_distance=False)
+    return float((labels[others].mode().values == labels).float().mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--logdir", default="runs/siamese_digits")
+    arguments = parser.parse_args()
+    pl.seed_everything(0)
+    digits = load_digits()
+    images, labels = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 8 - 1, torch.tensor(digits.target)
+    train, val, train_labels, val_labels = train_test_split(
+        images, labels, test_size=600, stratify=labels, random_state=0
+    )
+    validation_digits = TensorDataset(val, val_labels)
+    model = Siamese()
+    before = neighbours_agree(model, validation_digits)
+    trainer = pl.Trainer(
+        max_epochs=arguments.epochs,
+        logger=TensorBoardLogger(arguments.logdir, name="siamese", default_hp_metric=False),
+        callbacks=[Embedding(layer=embed_one_branch, data=validation_digits)],
+        log_every_n_steps=10,
+        enable_checkpointing=False,
+    )
+    trainer.fit(
+        model,
+        DataLoader(Pairs(train, train_labels), batch_size=64, shuffle=True),
+        DataLoader(Pairs(val, val_labels), batch_size=200),
+    )
+    after = neighbours_agree(model, validation_digits)
+    print(f"\nDigits that their 5 nearest neighbours recognise: {before:.3f} untrained, {after:.3f} trained.")
+
+
+if __name__ == "__main__":
+    main()
