@@ -10,7 +10,7 @@ from browser.harness import Run, Tab
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lightning_viz import ActivationMaps, GradCAM, Probe, Reconstruction, Saliency
+from lightning_viz import ActivationMaps, GradCAM, Occlusion, Probe, Reconstruction, Saliency
 from lightning_viz.callbacks.drawing import Drawing
 from lightning_viz.render import encode_png, image_picture
 
@@ -53,7 +53,8 @@ def write_maps(logdir: Path) -> Drawn:
 
     ``first`` has everything at epochs 0 to 2, and at the last one a map of zeros and values that are not finite;
     ``second`` lacks saliency, and epoch 1; ``old`` has Grad-CAM alone and no photographs; in ``failed`` Grad-CAM
-    failed at epoch 1; ``many`` has 64 images; of ``kept`` there is only a picture that TensorBoard kept.
+    failed at epoch 1; ``hidden`` has occlusion alone; ``many`` has 64 images; of ``kept`` there is only a picture that
+    TensorBoard kept.
     """
     probe = make_probe()
     photographs = [image_picture(image) for image in probe.images]
@@ -69,6 +70,7 @@ def write_maps(logdir: Path) -> Drawn:
     _write(drawn, "old", (0, 1), {"grad_cam": callbacks["grad_cam"]}, probe, seed=3, photographed=False)
     failed = _write(drawn, "failed", (0,), {"grad_cam": callbacks["grad_cam"]}, probe, seed=4)
     failed.fail(1, "ValueError: no gradient", "grad_cam")
+    _write(drawn, "hidden", (0, 1), {"occlusion": Occlusion(square=4, stride=2)}, probe, seed=5)
     many = Run(logdir, "many")
     maps = np.random.default_rng(0).random((64, 3, 5), dtype=np.float32)
     many.draw(Drawing("2", {"maps": maps}, meta={"vmin": 0.0, "vmax": 1.0, "size": [HEIGHT, WIDTH]}), 0, "grad_cam")

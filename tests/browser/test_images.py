@@ -13,6 +13,10 @@ from lightning_viz.render import heat_map, overlay, resize_map, signed_picture
 BOTH = "view=images&runs=first,second"
 
 
+COLOURS = {0: (0x00, 0x72, 0xB2), 1: (0xE6, 0x9F, 0x00), 2: (0x00, 0x9E, 0x73)}
+"""Of the first three classes."""
+
+
 def close(shown: np.ndarray, expected: np.ndarray) -> bool:
     return shown.shape == expected.shape and int(np.abs(shown.astype(int) - expected).max()) <= 1
 
@@ -243,3 +247,31 @@ def test_a_run_without_values_shows_the_pictures_that_were_kept(tab: Tab, maps: 
     tab.frame.wait_for_selector(".row[data-run=kept] canvas")
     tab.frame.wait_for_function("document.querySelector('.row[data-run=kept] canvas').width === 20")
     assert (tab.pixels("kept")[..., :3] == drawn.photographs[0]).all()
+
+
+def test_occlusion_is_a_fall_over_the_photograph_a_probability_and_a_class(tab: Tab, maps: str, drawn: Drawn) -> None:
+    tab.open(maps, "view=images&runs=hidden&epoch=1").ready()
+    values = {
+        name: drawn.values("hidden", 1, "occlusion", "output", name) for name in ("drop", "probability", "predicted")
+    }
+    most = vmax(drawn, "occlusion", "output", ("hidden",))
+    for image in range(IMAGES):
+        fall = overlay(drawn.photographs[image], values["drop"][image], most)
+        assert close(pixels(tab, cell(image, "hidden", "drop")), fall)
+        probability = heat_map(values["probability"][image], 0, 1, "grey")
+        assert close(pixels(tab, cell(image, "hidden", "probability")), probability)
+        classes = np.array([[COLOURS[int(one)] for one in row] for row in values["predicted"][image]])
+        assert (pixels(tab, cell(image, "hidden", "predicted")) == classes).all()
+
+
+def test_the_legend_of_classes_names_them_all_and_the_pointer_reads_one(tab: Tab, maps: str, drawn: Drawn) -> None:
+    tab.open(maps, "view=images&runs=hidden&epoch=0").ready()
+    legend = tab.frame.locator(".legend-classes span:has(i)")
+    assert legend.all_inner_texts() == ["ant", "bee", "cat"]
+    shown = [one.evaluate("e => getComputedStyle(e).backgroundColor") for one in legend.locator("i").all()]
+    assert shown == [f"rgb{colour}" for colour in COLOURS.values()]
+    predicted = drawn.values("hidden", 0, "occlusion", "output", "predicted")[1]
+    hover(tab, cell(1, "hidden", "predicted"), 8, 3, predicted.shape)
+    name = ["ant", "bee", "cat"][int(predicted[3, 8])]
+    read = tab.frame.locator(".readout").inner_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert f"the most likely class: {name} with the square at row 3, column 8 of 5\N{MULTIPLICATION SIGN}9" in read

@@ -13,6 +13,17 @@ const ANCHORS = {
   diverging: "053061 2166ac 4393c3 92c5de f7f7f7 f4a582 d6604d b2182b 67001f",
 };
 
+/** Of the classes 0, 1, ...; after the last they begin again. As in `render/palettes.py`. */
+export const CLASS_COLOURS =
+  "0072b2 e69f00 009e73 cc79a7 d55e00 56b4e9 e8dc3c 84303c 8478fc 605400 48486c b4cca8 906c48 fcb4cc 0048c0 9c9c54 006c60 846c90 3cd8f0 f07884"
+    .split(" ").map((code) => `#${code}`);
+
+/** Of what has no class. */
+export const NO_CLASS = "#9a9a9a";
+
+/** @param {number} number */
+export const classColour = (number) => (number >= 0 ? CLASS_COLOURS[number % CLASS_COLOURS.length] : NO_CLASS);
+
 const NAN = [255, 0, 255];
 const PLUS_INFINITY = [255, 230, 0];
 const MINUS_INFINITY = [0, 230, 255];

@@ -16,7 +16,8 @@ import { history, layersOf } from "./records.js";
  * @property {string} method
  * @property {string} title
  * @property {number} axes  of its values: 3 is (N, h, w), 4 is (N, C, h, w)
- * @property {"heat" | "grey" | "signed"} colours  From 0 on; "signed": around 0, in mid-grey.
+ * @property {"heat" | "grey" | "signed" | "class"} colours  From 0 on; "signed": around 0, in mid-grey; "class": values are
+ *   numbers of classes.
  * @property {boolean} over  Whether it is drawn over the photograph.
  * @property {string} [item]  Which of its values; all when left out.
  * @property {number} [peak]  The largest value that there can be, where that is known.
@@ -27,6 +28,7 @@ export const KINDS = [
   { method: "grad_cam", title: "Grad-CAM", axes: 3, colours: "heat", over: true },
   { method: "occlusion", title: "Occlusion", axes: 3, colours: "heat", over: true, item: "drop" },
   { method: "occlusion", title: "Occlusion", axes: 3, colours: "grey", over: false, item: "probability", peak: 1 },
+  { method: "occlusion", title: "Occlusion", axes: 3, colours: "class", over: false, item: "predicted" },
   { method: "saliency", title: "Saliency", axes: 3, colours: "grey", over: false },
   { method: "reconstruction", title: "Reconstruction", axes: 4, colours: "signed", over: false },
 ];
@@ -75,6 +77,7 @@ export function columnsOf(lists) {
  * @returns {Range | null}
  */
 function rangeOf(records, kind, item) {
+  if (kind.colours === "class") return null;
   const peaks = records.map((record) => peakOf(record, kind, item)).filter(Number.isFinite);
   if (!peaks.length) return null;
   const high = Math.max(0, ...peaks);
@@ -119,6 +122,13 @@ export function imagesOf(records) {
   const [height, width] = sizeOf(sized) ?? seen[0]?.shape.slice(-2) ?? [1, 1];
   return { count: Math.max(0, ...seen.map((item) => item.shape[0])), height, width };
 }
+
+/**
+ * What a class is called.
+ * @param {Rec | null | undefined} record
+ * @param {number} number
+ */
+export const classNameOf = (record, number) => String(record?.meta.class_names?.[number] ?? `class ${number}`);
 
 /** Records without values, only pictures, of the methods of this view. @param {Rec} record */
 export const onlyPictures = (record) =>

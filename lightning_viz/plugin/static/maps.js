@@ -3,7 +3,7 @@
  * mid-grey.
  */
 
-import { GREY, linear, markOf, packed, palette } from "./colours.js";
+import { GREY, classColour, linear, markOf, packed, palette } from "./colours.js";
 
 /** @typedef {import("./types.js").Values} Values */
 /** @typedef {import("./colours.js").Range} Range */
@@ -87,6 +87,20 @@ export function drawMap({ data, height, width }, range, colours) {
   for (let i = 0; i < pixels.length; i++) {
     const value = data[i];
     pixels[i] = value - value === 0 ? table[toByte(value)] : markPixel(value);
+  }
+  return image;
+}
+
+/**
+ * One pixel per value, which is the number of a class.
+ * @param {Grid} map
+ * @returns {ImageData} until the next is drawn
+ */
+export function drawClasses({ data, height, width }) {
+  const { image, pixels } = paper(height, width);
+  for (let i = 0; i < pixels.length; i++) {
+    const code = parseInt(classColour(data[i]).slice(1), 16);
+    pixels[i] = packed(code >> 16, (code >> 8) & 255, code & 255);
   }
   return image;
 }

@@ -1,7 +1,7 @@
 /** The heads of the columns of maps: method, layer, rule, and what colours mean. */
 
-import { gradient } from "../colours.js";
-import { peakOf } from "../kinds.js";
+import { classColour, gradient } from "../colours.js";
+import { classNameOf, peakOf } from "../kinds.js";
 import { colourOf } from "../marks.js";
 import { html } from "../vendor/htm-preact-3.1.1.js";
 import { number } from "../words.js";
@@ -25,9 +25,12 @@ export function ImageHeads({ columns, lines, photographs, shared }) {
       <${Title} family=${family} />
       <div class="rules">${family.map((column) => html`<div key=${column.key}>
         ${family.length > 1 && html`<p class="dim cut" title=${column.item}>${column.item}</p>`}
-        <${Legend} column=${column} peaks=${shared ? peaksOf(column, columns.indexOf(column), lines) : []} shared=${shared} />
+        ${column.kind.colours === "class"
+          ? html`<p class="legend-bar">\u00a0</p>`
+          : html`<${Legend} column=${column} peaks=${shared ? peaksOf(column, columns.indexOf(column), lines) : []} shared=${shared} />`}
       </div>`)}</div>
     </div>`)}
+    ${columns.map((column, at) => column.kind.colours === "class" && html`<${Classes} key=${column.key} column=${column} found=${lines.map(({ cells }) => cells[at])} />`)}
   </div>`;
 }
 
@@ -56,6 +59,24 @@ export function peaksOf({ kind, item, range }, at, lines) {
     const peak = record ? peakOf(record, kind, item) : NaN;
     return Number.isFinite(peak) ? [{ run: run.run, place, peak, part: (peak - range.low) / (range.high - range.low || 1) }] : [];
   });
+}
+
+/** As many names have room in a line. */
+const FEW = 20;
+
+/**
+ * What the colours of classes mean: of all where there are few, else of those that occur at this epoch.
+ * @param {{column: Column, found: import("./mapcell.js").Found[]}} props
+ */
+function Classes({ column, found }) {
+  const record = found.find((one) => one.record)?.record;
+  const names = record?.meta.class_names;
+  const all = Array.isArray(names) && names.length <= FEW;
+  const shown = all ? [...names.keys()] : [...new Set(found.flatMap(({ values }) => [...(values?.data ?? [])]))].sort((a, b) => a - b);
+  return html`<p class="legend-classes" title=${shown.map((one) => classNameOf(record, one)).join("\n")}>
+    <span class="dim">${column.kind.title}, the most likely class:</span>
+    ${shown.map((one) => html`<span key=${one}><i style=${`background:${classColour(one)}`}></i>${classNameOf(record, one)}</span>`)}
+  </p>`;
 }
 
 /** @param {{column: Column, peaks: ReturnType<typeof peaksOf>, shared: boolean}} props */

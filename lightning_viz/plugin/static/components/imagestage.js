@@ -141,8 +141,11 @@ export function ImageStage({ state, view, epoch, blobs, runs, lists, go }) {
 /** @type {(shared: boolean, columns: Column[], lines: Line[]) => string} */
 function hint(shared, columns, lines) {
   if (!shared) return "Each map on its own scale: compare shapes, not strengths.";
-  const strengths = columns.map((column, at) => Math.max(0, ...peaksOf(column, at, lines).map(({ part }) => (column.kind.colours === "signed" ? 2 * part - 1 : part))));
-  const faint = strengths.filter((part) => part < FAINT).length > columns.length / 2;
+  const strengths = columns.flatMap((column, at) => {
+    if (!column.range) return [];
+    return [Math.max(0, ...peaksOf(column, at, lines).map(({ part }) => (column.kind.colours === "signed" ? 2 * part - 1 : part)))];
+  });
+  const faint = strengths.filter((part) => part < FAINT).length > strengths.length / 2;
   return faint
     ? "At this epoch most maps are faint on the common scale; \u201ceach map\u201d shows their shapes."
     : "One scale per column, over all shown runs and epochs.";

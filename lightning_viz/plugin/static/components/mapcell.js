@@ -2,7 +2,7 @@
 
 import { finiteRange } from "../colours.js";
 import { boxOf, frameOf } from "../kinds.js";
-import { drawMap, drawOverlay, drawSigned, gridAt, isZero, largest, resize } from "../maps.js";
+import { drawClasses, drawMap, drawOverlay, drawSigned, gridAt, isZero, largest, resize } from "../maps.js";
 import { usePhotograph } from "../photographs.js";
 import { html, useMemo } from "../vendor/htm-preact-3.1.1.js";
 import { Canvas, Still } from "./canvas.js";
@@ -46,10 +46,11 @@ export function MapCell({ column, found, image, size, shared, opacity, photograp
     if (!there || photograph === undefined) return null;
     return drawing(/** @type {any} */ (found), column, image, size, shared, opacity, photograph);
   }, [values, image, size.height, size.width, shared && column.range?.low, shared && column.range?.high, column.cut?.width, kind.over && opacity, photograph]);
-  const empty = useMemo(() => values !== null && there && isZero(valuesOf(values, image)), [values, image]);
+  const empty = useMemo(() => values !== null && there && kind.colours !== "class" && isZero(valuesOf(values, image)), [values, image]);
   if (!record || !item || (values && !there)) return html`<div class="cell none"><span>${why || "no such image"}</span></div>`;
   const frame = frameOf(column, boxOf(record, item, image), size);
-  return html`<div class=${`cell map${column.cut ? " enlarged" : ""}${draw ? "" : " waiting"}`} data-column=${column.key} style=${frameStyle(frame)}>
+  const few = !kind.over && !column.cut && (values?.shape.at(-1) ?? size.width) < size.width;
+  return html`<div class=${`cell map${column.cut || few ? " enlarged" : ""}${draw ? "" : " waiting"}`} data-column=${column.key} style=${frameStyle(frame)}>
     <${Canvas} draw=${draw} label=${label} soft=${kind.over} />
     ${empty && html`<span class="zero">all zero</span>`}
   </div>`;
@@ -84,6 +85,7 @@ function drawing({ record, item, values }, column, image, size, shared, opacity,
     return () => drawSigned(values, image, box, (shared && column.range?.high) || largest(scaled), frame);
   }
   const map = gridAt(values, image);
+  if (colours === "class") return () => drawClasses(map);
   const range = (shared && column.range) || fromZero(finiteRange(scaled));
   if (!over) return () => drawMap(map, range, colours);
   if (!photograph) return () => drawMap(resize(map, size.height, size.width), range, colours);

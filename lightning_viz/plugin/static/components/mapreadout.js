@@ -1,6 +1,6 @@
 /** What lies under the pointer, in words, at the foot of the stage. */
 
-import { boxOf } from "../kinds.js";
+import { boxOf, classNameOf } from "../kinds.js";
 import { gridAt } from "../maps.js";
 import { photographOf } from "../photographs.js";
 import { html, useState } from "../vendor/htm-preact-3.1.1.js";
@@ -37,7 +37,9 @@ export function describe({ image, run, column: key, x, y }, lines, columns) {
     const [row, column] = [Math.floor((y * map.height) / line.height), Math.floor((x * map.width) / line.width)];
     const about = line.labels[image]?.shown_name;
     const cell = map.height === line.height && map.width === line.width ? "" : `, row\u00a0${row}, column\u00a0${column} of ${map.height}\u00d7${map.width}`;
-    return `${kind.title}${layer === "output" ? "" : ` of ${layer}`}${about ? ` for ${about}` : ""}: ${number(map.data[row * map.width + column])} at ${place}${cell}`;
+    const value = map.data[row * map.width + column];
+    if (kind.colours === "class") return `${kind.title}, the most likely class: ${classNameOf(record, value)} with the square at row\u00a0${row}, column\u00a0${column} of ${map.height}\u00d7${map.width}`;
+    return `${kind.title}${layer === "output" ? "" : ` of ${layer}`}${about ? ` for ${about}` : ""}: ${number(value)} at ${place}${cell}`;
   }
   const box = boxOf(record, item, image);
   const [inX, inY] = [x - box.left, y - box.top];
