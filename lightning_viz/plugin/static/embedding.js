@@ -1,0 +1,258 @@
+/** Layouts of points in the plane: what the records say of them, and on which scale all are shown. */
+
+import { drawnOf, held, history, layersOf } from "./records.js";
+import { align, STILL } from "./procrustes.js";
+
+/** @typedef {import("./types.js").Rec} Rec */
+/** @typedef {import("./types.js").Item} Item */
+/** @typedef {import("./types.js").Values} Values */
+/** @typedef {import("./types.js").State} State */
+/** @typedef {import("./blobs.js").Blobs} Blobs */
+/** @typedef {import("./procrustes.js").Motion} Motion */
+
+export const METHOD = "embedding";
+
+/**
+ * The images that the points are.
+ * @typedef {Object} Sample
+ * @property {string} hash  Equal in two runs: the same images in the same order. "" where not known.
+ * @property {number} count
+ * @property {number} columns  Of the sheet of thumbnails; 0 without one.
+ * @property {number} width  Of a thumbnail.
+ * @property {number} height
+ * @property {string[]} names  Of the classes, by number.
+ */
+
+/**
+ * One run, as all ways to look at it show it.
+ * @typedef {Object} Column
+ * @property {import("./types.js").Run} run
+ * @property {Rec[]} drawn  All epochs of the layer.
+ * @property {Rec | null} record  The one that is shown.
+ * @property {string | null} error  Why a newer one is missing.
+ * @property {number | undefined} failedAt
+ * @property {Sample | null} sample
+ * @property {Values | null} layout  Null: on its way, or not to be had.
+ * @property {string} problem  Why not.
+ * @property {Float32Array | null} labels  By point.
+ * @property {boolean} linked  Whether its points are those of the first run.
+ * @property {Motion} motion  To the first run's.
+ * @property {number} missing  How many points have no place.
+ */
+
+/** @param {Rec} record */
+export const layoutOf = (record) => record.items.find((item) => item.kind === "values" && item.name === "layout");
+
+/** @type {(record: Rec, name: "neighbours" | "distances" | "labels") => Item | undefined} */
+export const tableOf = (record, name) => record.items.find((item) => item.kind === "values" && item.name === name);
+
+/**
+ * The layer that is shown: as asked, else the first.
+ * @param {State} state
+ * @param {Rec[][]} lists
+ */
+export function shownLayer(state, lists) {
+  const layers = layersOf(lists, METHOD);
+  return state.layer !== null && layers.includes(state.layer) ? state.layer : (layers[0] ?? "");
+}
+
+/** @param {Rec} record @returns {Sample} */
+export function sampleOf(record) {
+  const points = record.meta.points ?? {};
+  const [height, width] = Array.isArray(points.thumbnail) ? points.thumbnail.map(Number) : [];
+  const whole = (/** @type {unknown} */ value) => (Number.isInteger(value) && Number(value) > 0 ? Number(value) : 0);
+  return {
+    hash: /^[0-9a-f]{16}$/.test(points.hash) ? points.hash : "",
+    count: layoutOf(record)?.shape[0] ?? 0,
+    columns: whole(points.columns), width: whole(width), height: whole(height),
+    names: Array.isArray(record.meta.class_names) ? record.meta.class_names.map(String) : [],
+  };
+}
+
+/** @param {Rec} record */
+const isSound = (record) => layoutOf(record)?.shape.length === 2 && layoutOf(record)?.shape[1] === 2;
+
+/**
+ * The records that tell what the points of another are: any that has labels, of the same points.
+ * @param {Rec} record
+ * @param {Rec[]} drawn
+ */
+const labelled = (record, drawn) => [record, ...drawn].find((one) => tableOf(one, "labels") && sampleOf(one).hash === sampleOf(record).hash);
+
+/**
+ * What is to be fetched: the layouts of all epochs, since one scale holds them all; the nearest first.
+ * @param {Rec[][]} lists
+ * @param {State} state
+ * @param {number} epoch
+ * @returns {Item[]}
+ */
+export function needed(lists, state, epoch) {
+  const layer = shownLayer(state, lists);
+  const tables = state.look === "neighbours" || state.selected?.points.length === 1;
+  const now = lists.flatMap((records) => {
+    const { record } = held(records, METHOD, layer, epoch);
+    if (!record) return [];
+    const source = labelled(record, drawnOf(records, METHOD, layer));
+    return [layoutOf(record), source && tableOf(source, "labels"), ...(tables ? [tableOf(record, "neighbours"), tableOf(record, "distances")] : [])];
+  });
+  const all = lists.flatMap((records) => drawnOf(records, METHOD, layer).filter(isSound).map(layoutOf));
+  return [...new Set([...now, ...all])].flatMap((item) => item ?? []);
+}
+
+/** A layout that has been fetched. @type {(blobs: Blobs, record: Rec) => Values | null} */
+const fetched = (blobs, record) => /** @type {Values | null} */ (isSound(record) ? blobs.get(layoutOf(record)?.url ?? "") : null);
+
+/**
+ * @param {import("./types.js").Run[]} runs
+ * @param {Rec[][]} lists
+ * @param {string} layer
+ * @param {number} epoch
+ * @param {Blobs} blobs
+ * @returns {Column[]}
+ */
+export function columnsOf(runs, lists, layer, epoch, blobs) {
+  const columns = runs.map((run, place) => columnOf(run, lists[place], layer, epoch, blobs));
+  const first = columns.find((column) => column.layout);
+  for (const column of columns) {
+    column.linked = column === first || (column.sample?.hash !== "" && column.sample?.hash === first?.sample?.hash && column.sample?.count === first?.sample?.count);
+    if (first && column !== first && column.linked) column.motion = motionTo(first, column, blobs);
+  }
+  return columns;
+}
+
+/** @type {(run: import("./types.js").Run, records: Rec[], layer: string, epoch: number, blobs: Blobs) => Column} */
+function columnOf(run, records, layer, epoch, blobs) {
+  const { record, error, at } = held(records, METHOD, layer, epoch);
+  const drawn = drawnOf(records, METHOD, layer);
+  const item = record && layoutOf(record);
+  const layout = record && fetched(blobs, record);
+  const source = record && labelled(record, drawn);
+  const labels = /** @type {Values | null} */ (source && blobs.get(tableOf(source, "labels")?.url ?? ""));
+  const wrong = item && record && !isSound(record) ? `The layout has the shape ${item.shape.join("\u00d7")}, not N\u00d72.` : "";
+  return {
+    run, drawn, record, error, layout,
+    failedAt: at,
+    sample: record && item ? sampleOf(record) : null,
+    problem: wrong || (item && blobs.failure(item.url)) || "",
+    labels: labels && labels.data.length === layout?.shape[0] ? labels.data : null,
+    linked: false,
+    motion: STILL,
+    missing: layout ? withoutPlace(layout) : 0,
+  };
+}
+
+/** Once per pair of layouts. @type {WeakMap<Values, Map<Values, Motion>>} */
+const motions = new WeakMap();
+
+/**
+ * How a run is laid upon the first: the same motion at all its epochs, that of the last epoch that both have.
+ * @param {Column} first
+ * @param {Column} column
+ * @param {Blobs} blobs
+ */
+function motionTo(first, column, blobs) {
+  const like = (/** @type {Column} */ one) => one.drawn.filter((record) => isSound(record) && sampleOf(record).hash === column.sample?.hash);
+  const common = like(column).findLast((record) => like(first).some((other) => other.epoch === record.epoch)) ?? like(column).at(-1);
+  const other = like(first).find((record) => record.epoch === common?.epoch) ?? like(first).at(-1);
+  const [points, reference] = [common && fetched(blobs, common), other && fetched(blobs, other)];
+  if (!points || !reference) return STILL;
+  const known = motions.get(points) ?? new Map();
+  motions.set(points, known);
+  if (!known.has(reference)) known.set(reference, align(points.data, reference.data));
+  return /** @type {Motion} */ (known.get(reference));
+}
+
+/** @typedef {{left: number, right: number, top: number, bottom: number}} Extent */
+
+/** @type {WeakMap<Values, {motion: Motion, extent: Extent}>} */
+const extents = new WeakMap();
+
+/** @type {(layout: Values, motion: Motion) => Extent} */
+function extentOf(layout, motion) {
+  const known = extents.get(layout);
+  if (known?.motion === motion) return known.extent;
+  const extent = { left: Infinity, right: -Infinity, top: Infinity, bottom: -Infinity };
+  const { data } = layout;
+  for (let at = 0; at + 1 < data.length; at += 2) {
+    const x = motion.a * data[at] + motion.b * data[at + 1] + motion.x0;
+    const y = motion.c * data[at] + motion.d * data[at + 1] + motion.y0;
+    if (!Number.isFinite(x + y)) continue;
+    [extent.left, extent.right] = [Math.min(extent.left, x), Math.max(extent.right, x)];
+    [extent.top, extent.bottom] = [Math.min(extent.top, y), Math.max(extent.bottom, y)];
+  }
+  extents.set(layout, { motion, extent });
+  return extent;
+}
+
+/** @type {(extents: Extent[]) => Extent} */
+const around = (all) => ({
+  left: Math.min(...all.map((one) => one.left)), right: Math.max(...all.map((one) => one.right)),
+  top: Math.min(...all.map((one) => one.top)), bottom: Math.max(...all.map((one) => one.bottom)),
+});
+
+/**
+ * What all epochs of all runs take up, by run: linked runs share theirs. `whole`: no layout is still on its way.
+ * @param {Column[]} columns
+ * @param {Blobs} blobs
+ * @returns {{whole: boolean, extents: Extent[]}}
+ */
+export function roomNeeded(columns, blobs) {
+  const sound = columns.map((column) => column.drawn.filter(isSound));
+  const whole = sound.flat().every((record) => fetched(blobs, record) || blobs.failure(layoutOf(record)?.url ?? ""));
+  const own = columns.map(({ motion }, place) => around(sound[place].flatMap((record) => fetched(blobs, record) ?? []).map((layout) => extentOf(layout, motion))));
+  const shared = around(own.filter((extent, place) => columns[place].linked && extent.left <= extent.right));
+  return { whole, extents: own.map((extent, place) => (columns[place].linked ? shared : extent)) };
+}
+
+/**
+ * Where the points of a layout stand in a room, y upwards; points that are not finite stand nowhere.
+ * @param {Values} layout
+ * @param {Motion} motion
+ * @param {Extent} extent
+ * @param {number} scale  CSS pixels per unit
+ * @param {{width: number, height: number}} room
+ */
+export function placesOf({ data }, motion, extent, scale, room) {
+  const places = new Float32Array(data.length);
+  const [x0, y0] = [(extent.left + extent.right) / 2, (extent.top + extent.bottom) / 2];
+  for (let at = 0; at + 1 < data.length; at += 2) {
+    const x = motion.a * data[at] + motion.b * data[at + 1] + motion.x0;
+    const y = motion.c * data[at] + motion.d * data[at + 1] + motion.y0;
+    const there = Number.isFinite(x + y);
+    places[at] = there ? room.width / 2 + (x - x0) * scale : NaN;
+    places[at + 1] = there ? room.height / 2 - (y - y0) * scale : NaN;
+  }
+  return places;
+}
+
+/** @param {Values} layout */
+function withoutPlace({ data }) {
+  let count = 0;
+  for (let at = 0; at + 1 < data.length; at += 2) if (!Number.isFinite(data[at] + data[at + 1])) count++;
+  return count;
+}
+
+/** Whether anything was recorded of a layer in a run. @type {(records: Rec[], layer: string) => boolean} */
+export const hasLayer = (records, layer) => history(records, METHOD, layer).length > 0 || history(records, METHOD, "").length > 0;
+
+/** @type {(sample: Sample | null, label: number | undefined) => string} */
+export const className = (sample, label) => (label === undefined || !Number.isFinite(label) ? "" : (sample?.names[label] ?? `class ${label}`));
+
+/**
+ * The neighbours of a point, nearest first; missing ones are left out.
+ * @param {Column} column
+ * @param {number} point
+ * @param {Blobs} blobs
+ * @returns {{point: number, distance: number}[] | null}  Null: on their way, or not recorded.
+ */
+export function neighboursOf({ record, sample }, point, blobs) {
+  const [indices, distances] = /** @type {const} */ (["neighbours", "distances"]).map((name) => {
+    const item = record && tableOf(record, name);
+    return /** @type {Values | null} */ (item && blobs.get(item.url));
+  });
+  const count = sample?.count ?? 0;
+  if (!indices || indices.shape[0] !== count || indices.shape.length !== 2 || point >= count) return null;
+  const k = indices.shape[1];
+  return Array.from({ length: k }, (_, place) => ({ point: indices.data[point * k + place], distance: distances?.data[point * k + place] ?? NaN }))
+    .filter(({ point: other }) => Number.isInteger(other) && other >= 0 && other < count);
+}
