@@ -6,6 +6,8 @@ import { OPACITY } from "./state.js";
 
 /** A longer list of points is not written: browsers and mail programs cut long addresses. */
 const LONGEST = 1500;
+/** Points that an address can name. */
+const MOST = 100_000;
 
 /**
  * @param {State} state
@@ -78,11 +80,13 @@ function rangesOf(points) {
 /** @param {string} text  the hash of a sample (without it, the first run's), a colon, ranges */
 function selectionOf(text) {
   const [, sample = "", ranges = ""] = /^(?:([0-9a-f]{16})?:)?([\d,-]+)$/.exec(text) ?? [];
-  const points = ranges.split(",").flatMap((range) => {
+  /** @type {Set<number>} */
+  const points = new Set();
+  for (const range of ranges.split(",")) {
     const [, from, to = from] = /^(\d{1,6})(?:-(\d{1,6}))?$/.exec(range) ?? [];
-    return from === undefined ? [] : Array.from({ length: Math.max(0, Number(to) - Number(from) + 1) }, (_, more) => Number(from) + more);
-  });
-  return points.length ? { sample, points: [...new Set(points)].sort((a, b) => a - b) } : null;
+    for (let point = Number(from); point <= Number(to) && points.size < MOST; point++) points.add(point);
+  }
+  return points.size ? { sample, points: [...points].sort((a, b) => a - b) } : null;
 }
 
 /** @param {string} name  of a run: commas part the runs */

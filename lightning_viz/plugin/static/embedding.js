@@ -70,7 +70,7 @@ export function sampleOf(record) {
 }
 
 /** @param {Rec} record */
-const isSound = (record) => layoutOf(record)?.shape.length === 2 && layoutOf(record)?.shape[1] === 2;
+export const isSound = (record) => layoutOf(record)?.shape.length === 2 && layoutOf(record)?.shape[1] === 2;
 
 /**
  * The records that tell what the points of another are: any that has labels, of the same points.
@@ -100,7 +100,7 @@ export function needed(lists, state, epoch) {
 }
 
 /** A layout that has been fetched. @type {(blobs: Blobs, record: Rec) => Values | null} */
-const fetched = (blobs, record) => /** @type {Values | null} */ (isSound(record) ? blobs.get(layoutOf(record)?.url ?? "") : null);
+export const fetched = (blobs, record) => /** @type {Values | null} */ (isSound(record) ? blobs.get(layoutOf(record)?.url ?? "") : null);
 
 /**
  * @param {import("./types.js").Run[]} runs
@@ -112,7 +112,8 @@ const fetched = (blobs, record) => /** @type {Values | null} */ (isSound(record)
  */
 export function columnsOf(runs, lists, layer, epoch, blobs) {
   const columns = runs.map((run, place) => columnOf(run, lists[place], layer, epoch, blobs));
-  const first = columns.find((column) => column.layout);
+  // Whether or not it has a map at this epoch: the others must not turn when it begins.
+  const first = columns.find((column) => column.drawn.some(isSound));
   for (const column of columns) {
     column.linked = column === first || (column.sample?.hash !== "" && column.sample?.hash === first?.sample?.hash && column.sample?.count === first?.sample?.count);
     if (first && column !== first && column.linked) column.motion = motionTo(first, column, blobs);
@@ -127,12 +128,13 @@ function columnOf(run, records, layer, epoch, blobs) {
   const item = record && layoutOf(record);
   const layout = record && fetched(blobs, record);
   const source = record && labelled(record, drawn);
+  const known = item ? record : drawn.findLast(layoutOf);
   const labels = /** @type {Values | null} */ (source && blobs.get(tableOf(source, "labels")?.url ?? ""));
   const wrong = item && record && !isSound(record) ? `The layout has the shape ${item.shape.join("\u00d7")}, not N\u00d72.` : "";
   return {
     run, drawn, record, error, layout,
     failedAt: at,
-    sample: record && item ? sampleOf(record) : null,
+    sample: known ? sampleOf(known) : null,
     problem: wrong || (item && blobs.failure(item.url)) || "",
     labels: labels && labels.data.length === layout?.shape[0] ? labels.data : null,
     linked: false,
@@ -162,69 +164,6 @@ function motionTo(first, column, blobs) {
   return /** @type {Motion} */ (known.get(reference));
 }
 
-/** @typedef {{left: number, right: number, top: number, bottom: number}} Extent */
-
-/** @type {WeakMap<Values, {motion: Motion, extent: Extent}>} */
-const extents = new WeakMap();
-
-/** @type {(layout: Values, motion: Motion) => Extent} */
-function extentOf(layout, motion) {
-  const known = extents.get(layout);
-  if (known?.motion === motion) return known.extent;
-  const extent = { left: Infinity, right: -Infinity, top: Infinity, bottom: -Infinity };
-  const { data } = layout;
-  for (let at = 0; at + 1 < data.length; at += 2) {
-    const x = motion.a * data[at] + motion.b * data[at + 1] + motion.x0;
-    const y = motion.c * data[at] + motion.d * data[at + 1] + motion.y0;
-    if (!Number.isFinite(x + y)) continue;
-    [extent.left, extent.right] = [Math.min(extent.left, x), Math.max(extent.right, x)];
-    [extent.top, extent.bottom] = [Math.min(extent.top, y), Math.max(extent.bottom, y)];
-  }
-  extents.set(layout, { motion, extent });
-  return extent;
-}
-
-/** @type {(extents: Extent[]) => Extent} */
-const around = (all) => ({
-  left: Math.min(...all.map((one) => one.left)), right: Math.max(...all.map((one) => one.right)),
-  top: Math.min(...all.map((one) => one.top)), bottom: Math.max(...all.map((one) => one.bottom)),
-});
-
-/**
- * What all epochs of all runs take up, by run: linked runs share theirs. `whole`: no layout is still on its way.
- * @param {Column[]} columns
- * @param {Blobs} blobs
- * @returns {{whole: boolean, extents: Extent[]}}
- */
-export function roomNeeded(columns, blobs) {
-  const sound = columns.map((column) => column.drawn.filter(isSound));
-  const whole = sound.flat().every((record) => fetched(blobs, record) || blobs.failure(layoutOf(record)?.url ?? ""));
-  const own = columns.map(({ motion }, place) => around(sound[place].flatMap((record) => fetched(blobs, record) ?? []).map((layout) => extentOf(layout, motion))));
-  const shared = around(own.filter((extent, place) => columns[place].linked && extent.left <= extent.right));
-  return { whole, extents: own.map((extent, place) => (columns[place].linked ? shared : extent)) };
-}
-
-/**
- * Where the points of a layout stand in a room, y upwards; points that are not finite stand nowhere.
- * @param {Values} layout
- * @param {Motion} motion
- * @param {Extent} extent
- * @param {number} scale  CSS pixels per unit
- * @param {{width: number, height: number}} room
- */
-export function placesOf({ data }, motion, extent, scale, room) {
-  const places = new Float32Array(data.length);
-  const [x0, y0] = [(extent.left + extent.right) / 2, (extent.top + extent.bottom) / 2];
-  for (let at = 0; at + 1 < data.length; at += 2) {
-    const x = motion.a * data[at] + motion.b * data[at + 1] + motion.x0;
-    const y = motion.c * data[at] + motion.d * data[at + 1] + motion.y0;
-    const there = Number.isFinite(x + y);
-    places[at] = there ? room.width / 2 + (x - x0) * scale : NaN;
-    places[at + 1] = there ? room.height / 2 - (y - y0) * scale : NaN;
-  }
-  return places;
-}
-
 /** @param {Values} layout */
 function withoutPlace({ data }) {
   let count = 0;
@@ -235,8 +174,14 @@ function withoutPlace({ data }) {
 /** Whether anything was recorded of a layer in a run. @type {(records: Rec[], layer: string) => boolean} */
 export const hasLayer = (records, layer) => history(records, METHOD, layer).length > 0 || history(records, METHOD, "").length > 0;
 
+/** @param {number | undefined} label */
+export const isLabel = (label) => Number.isInteger(label) && Number(label) >= 0;
+
 /** @type {(sample: Sample | null, label: number | undefined) => string} */
-export const className = (sample, label) => (label === undefined || !Number.isFinite(label) ? "" : (sample?.names[label] ?? `class ${label}`));
+export const className = (sample, label) => (isLabel(label) ? (sample?.names[Number(label)] ?? `class ${label}`) : "");
+
+/** Whether two points are of different classes; false where one has none. @type {(labels: Float32Array | null, one: number, other: number) => boolean} */
+export const differ = (labels, one, other) => labels !== null && isLabel(labels[one]) && isLabel(labels[other]) && labels[one] !== labels[other];
 
 /**
  * The neighbours of a point, nearest first; missing ones are left out.

@@ -20,6 +20,7 @@ import "./components/picture.js";
 import "./components/unitsections.js";
 import "./film.js";
 import "./embedding.js";
+import "./extents.js";
 import "./scatter.js";
 import "./snap.js";
 import "./mosaic.js";

@@ -1,7 +1,8 @@
 /** A map of points on its two canvases: pixels below, marks above. */
 
-import { classColour, packed } from "./colours.js";
+import { classColour, GREY, packed } from "./colours.js";
 import { placeInSheet } from "./components/thumb.js";
+import { differ, isLabel } from "./embedding.js";
 import { drawDots, drawTiles, mix } from "./scatter.js";
 
 /** @typedef {import("./embedding.js").Column} Column */
@@ -45,8 +46,8 @@ export function colourPoints({ labels, sample }, emphasis, selected, near) {
   const faint = emphasis === null && !selected.length ? null : new Uint8Array(count);
   const chosen = new Set([...selected, ...near.map(({ point }) => point)]);
   for (let point = 0; point < count; point++) {
-    const label = labels && labels[point] >= 0 ? labels[point] : 0;
-    if (!palette.has(label)) palette.set(label, packed(.../** @type {[number, number, number]} */ (classColour(label))));
+    const label = labels ? (isLabel(labels[point]) ? labels[point] : -1) : 0;
+    if (!palette.has(label)) palette.set(label, packed(.../** @type {[number, number, number]} */ (label < 0 ? [GREY, GREY, GREY] : classColour(label))));
     colours[point] = palette.get(label);
     if (faint && (selected.length ? !chosen.has(point) : labels?.[point] !== emphasis)) faint[point] = near.length ? FAINTER : FAINT;
     if (faint?.[point]) colours[point] = mix(colours[point], back, faint[point]);
@@ -150,7 +151,7 @@ export function drawMarks(canvas, { room, camera, ratio, places, hovered, query,
   const there = (/** @type {number} */ point) => point >= 0 && Number.isFinite(places[2 * point] + places[2 * point + 1]);
   if (there(query)) {
     const shown = near.filter(({ point }) => there(point));
-    const wrong = (/** @type {number} */ point) => labels !== null && labels[point] !== labels[query];
+    const wrong = (/** @type {number} */ point) => differ(labels, point, query);
     const from = at(query);
     for (const { point } of shown) {
       const to = at(point);

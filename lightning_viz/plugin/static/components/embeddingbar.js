@@ -1,7 +1,7 @@
 /** What stands above the maps: which layer, which point, the classes; and the numbers of each run. */
 
 import { classColour } from "../colours.js";
-import { className, METHOD } from "../embedding.js";
+import { className, isLabel, METHOD } from "../embedding.js";
 import { layersOf } from "../records.js";
 import { put } from "../state.js";
 import { html, useMemo, useRef } from "../vendor/htm-preact-3.1.1.js";
@@ -47,7 +47,7 @@ function Legend({ columns, state, act }) {
   const counts = useMemo(() => {
     /** @type {Map<number, number>} */
     const found = new Map();
-    for (const label of source?.labels ?? []) if (label >= 0) found.set(label, (found.get(label) ?? 0) + 1);
+    for (const label of source?.labels ?? []) if (isLabel(label)) found.set(label, (found.get(label) ?? 0) + 1);
     return [...found].sort((a, b) => a[0] - b[0]);
   }, [source?.labels]);
   if (!source) return html`<span class="legend"></span>`;
@@ -83,9 +83,9 @@ function PointForm({ links, first }) {
 
 /** What concerns the comparison as a whole. @param {{columns: Column[], state: import("../types.js").State}} props */
 export function Notices({ columns, state }) {
-  const shown = columns.filter((column) => column.layout);
+  const shown = columns.filter((column) => column.sample);
   const others = shown.filter((column) => !column.linked).map((column) => column.run.run);
   return html`
-    ${others.length > 0 && html`<p class="notice">The points of ${others.join(", ")} are not those of ${shown[0].run.run}: their samples differ. Their maps are not aligned, and a point has no counterpart there.</p>`}
+    ${others.length > 0 && html`<p class="notice">The points of ${others.join(", ")} are not those of ${shown.find((column) => column.linked)?.run.run}: their samples differ. Their maps are not aligned, and a point has no counterpart there.</p>`}
     ${columns.map(({ run }) => state.problems[run.run] && html`<p key=${run.run} class="notice failed">${run.run}: ${state.problems[run.run]}</p>`)}`;
 }

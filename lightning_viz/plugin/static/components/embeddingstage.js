@@ -1,7 +1,8 @@
 /** The feature space of all shown runs side by side: the same points, on one scale, at one epoch. */
 
 import { around } from "../epochs.js";
-import { className, columnsOf, hasLayer, layoutOf, neighboursOf, placesOf, roomNeeded, shownLayer } from "../embedding.js";
+import { className, columnsOf, hasLayer, layoutOf, neighboursOf, shownLayer } from "../embedding.js";
+import { placesOf, roomNeeded } from "../extents.js";
 import { goTo } from "../moves.js";
 import { useSheet } from "../sheets.js";
 import { snap } from "../snap.js";
@@ -16,7 +17,7 @@ import { RunHead } from "./runs.js";
 import { useStageSize } from "./size.js";
 
 /** @typedef {import("../embedding.js").Column} Column */
-/** @typedef {import("../embedding.js").Extent} Extent */
+/** @typedef {import("../extents.js").Extent} Extent */
 /** @typedef {import("./neighbours.js").Links} Links */
 /** @typedef {{width: number, height: number}} Size */
 
@@ -86,7 +87,7 @@ export function EmbeddingStage({ state, act, view, epoch, blobs, runs, lists }) 
         : html`<div class="cells">${columns.map((column, place) => html`<section class="cell" key=${column.run.run} data-run=${column.run.run} aria-label=${column.run.run}>
             <div class="map-head" style=${`height:${HEAD}px`}><${RunHead} state=${state} run=${column.run} /><${Scores} column=${column} /></div>
             ${column.layout && frame
-              ? html`<${Map} ...${common} ...${{ column, frame, setMiddle }} extent=${frame.extents[place]} />`
+              ? html`<${MapCell} ...${common} ...${{ column, frame, setMiddle }} extent=${frame.extents[place]} />`
               : html`<${Nothing} ...${{ ...common, column }} records=${lists[place]} loaded=${column.run.run in state.records} />`}
           </section>`)}</div>`)}
     </div>
@@ -142,7 +143,7 @@ function useFrame(columns, room, blobs, key) {
 }
 
 /** @param {any} props */
-function Map({ state, act, view, column, room, frame, extent, lens, setMiddle, links, blobs, epoch }) {
+function MapCell({ state, act, view, column, room, frame, extent, lens, setMiddle, links, blobs, epoch }) {
   const { bitmap, problem } = useSheet(column.sample, [column.run.run, ...links.runs]);
   const { sample, layout, motion } = /** @type {Column & {sample: import("../embedding.js").Sample, layout: import("../types.js").Values}} */ (column);
   const images = state.look === "images" && bitmap;
@@ -192,7 +193,7 @@ function Nothing({ state, act, column, records, loaded, layer, epoch, blobs, roo
 function reading(columns, links, first, state) {
   const { hovered } = links;
   const over = hovered && columns.find((column) => column.run.run === hovered.run);
-  if (over && hovered) {
+  if (over && hovered && !(links.selectedIn(over).length === 1 && links.selectedIn(over)[0] === hovered.point)) {
     const name = className(over.sample, over.labels?.[hovered.point]);
     return `point ${hovered.point}${name && `: ${name}`}`;
   }

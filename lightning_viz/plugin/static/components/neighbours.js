@@ -1,6 +1,6 @@
 /** The images nearest to another in the feature space, and a table of such rows. */
 
-import { className, neighboursOf } from "../embedding.js";
+import { className, differ, isLabel, neighboursOf } from "../embedding.js";
 import { useSheet } from "../sheets.js";
 import { html } from "../vendor/htm-preact-3.1.1.js";
 import { number, plenty } from "../words.js";
@@ -39,7 +39,7 @@ export function Nearest({ column, query, size, width, links, distances = true })
   const shown = found.slice(0, Math.max(1, Math.floor((width + GAP) / (size + GAP))));
   return html`<ol class="nearest" style=${`--thumb:${size}px;gap:${GAP}px`}>
     ${shown.map(({ point, distance }, place) => {
-      const wrong = labels !== null && labels[point] !== labels[query];
+      const wrong = differ(labels, point, query);
       const name = className(sample, labels?.[point]);
       const text = `${place + 1}. point ${point}${name && `, ${name}`}${wrong ? ", another class" : ""}, distance ${number(distance)}`;
       return html`<li key=${place}>
@@ -95,7 +95,7 @@ export function Strip({ column, size, width, links }) {
 function usualQueries({ sample, labels }) {
   const count = sample?.count ?? 0;
   if (!labels) return Array.from({ length: Math.min(USUAL, count) }, (_, place) => Math.floor((place * count) / Math.min(USUAL, count)));
-  const classes = [...new Set(labels)].filter(Number.isFinite).sort((a, b) => a - b);
+  const classes = [...new Set(labels)].filter(isLabel).sort((a, b) => a - b);
   if (classes.length < 2) return usualQueries(/** @type {any} */ ({ sample, labels: null }));
   const some = classes.length <= 10 ? classes : Array.from({ length: USUAL }, (_, place) => classes[Math.floor((place * classes.length) / USUAL)]);
   return some.map((label) => labels.indexOf(label));

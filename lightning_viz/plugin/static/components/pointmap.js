@@ -132,7 +132,7 @@ export function PointMap(props) {
     <canvas ref=${under} role="img" aria-label=${`Map of ${sample.count} ${tile ? "images" : "points"}, ${column.record?.layer}, ${column.run.run}`}></canvas>
     <canvas ref=${over} class="marks" aria-hidden="true" onPointerMove=${move} onPointerDown=${press} onPointerUp=${release}
       onPointerCancel=${() => (drag.current = null)} onPointerLeave=${() => drag.current || links.point(column, -1)}></canvas>
-    ${here && html`<${Card} ...${{ column, bitmap, room }} point=${hovered} at=${{ x: places[2 * hovered] * camera.scale + camera.x, y: places[2 * hovered + 1] * camera.scale + camera.y }} />`}
+    ${here && Number.isFinite(places[2 * hovered]) && html`<${Card} ...${{ column, bitmap, room }} point=${hovered} at=${{ x: places[2 * hovered] * camera.scale + camera.x, y: places[2 * hovered + 1] * camera.scale + camera.y }} />`}
   </div>`;
 }
 
