@@ -278,6 +278,17 @@ def test_what_is_missing_is_said(still: Tab, embedded: Served, run: str, says: s
     assert says in re.sub(r"\s+", " ", still.frame.locator(f"section[data-run={run}]").inner_text())
 
 
+def test_while_a_layout_is_on_its_way_the_one_before_stays(still: Tab, embedded: Served) -> None:
+    still.page.route("**/blob?run=first&seq=3&item=1&*", lambda route: None)
+    still.open(embedded[0], f"{BOTH}&epoch=1").ready()
+    still.frame.wait_for_selector("[data-run=turned] .map-of-points")
+    still.press("End")
+    still.frame.wait_for_selector("[data-run=first] .map-note:has-text('from epoch 1')")
+    assert still.frame.locator("[data-run=first] .map-of-points").count() == 1
+    assert still.frame.inner_text("[data-run=turned] .map-note") == ""
+    still.page.unroute_all(behavior="ignoreErrors")
+
+
 def test_a_layer_is_chosen(still: Tab, embedded: Served) -> None:
     address, written = embedded
     still.open(address, "view=embedding&runs=layers&epoch=0").ready()

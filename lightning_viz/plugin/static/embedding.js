@@ -123,8 +123,11 @@ export function columnsOf(runs, lists, layer, epoch, blobs) {
 
 /** @type {(run: import("./types.js").Run, records: Rec[], layer: string, epoch: number, blobs: Blobs) => Column} */
 function columnOf(run, records, layer, epoch, blobs) {
-  const { record, error, at } = held(records, METHOD, layer, epoch);
+  const { record: newest, error, at } = held(records, METHOD, layer, epoch);
   const drawn = drawnOf(records, METHOD, layer);
+  // While a layout is on its way, the one before stays.
+  const waits = newest && isSound(newest) && !fetched(blobs, newest) && !blobs.failure(layoutOf(newest)?.url ?? "");
+  const record = (waits && drawn.findLast((one) => one.epoch <= epoch && fetched(blobs, one))) || newest;
   const item = record && layoutOf(record);
   const layout = record && fetched(blobs, record);
   const source = record && labelled(record, drawn);

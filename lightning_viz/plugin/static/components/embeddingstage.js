@@ -149,7 +149,8 @@ function MapCell({ state, act, view, column, room, frame, extent, lens, setMiddl
   const images = state.look === "images" && bitmap;
   const aspect = (sample.width || 1) / (sample.height || 1);
   const free = useMemo(() => placesOf(layout, motion, extent, frame.scale, room), [layout, motion, extent, frame.scale, room.width, room.height]);
-  const side = Math.min(64, Math.sqrt((room.width * room.height) / Math.max(1, sample.count) / aspect));
+  const area = frame.scale ** 2 * (extent.right - extent.left) * (extent.bottom - extent.top);
+  const side = Math.min(64, Math.sqrt(area / Math.max(1, sample.count) / aspect));
   const snapped = useMemo(() => (images && state.grid ? snap(free, room, aspect) : null), [free, images && state.grid, aspect]);
   const tile = useMemo(() => {
     if (!images) return null;

@@ -26,7 +26,7 @@ const LARGE = 128;
  * @param {Size} props.room
  * @param {{zoom: number, x: number, y: number}} props.lens  x, y: the middle, as parts of the room
  * @param {(zoom: number, x: number, y: number) => void} props.look
- * @param {Size & {framed: boolean} | null} props.tile  Of an image; null: dots. framed: in the colour of its class, else only underlined
+ * @param {Size & {framed: boolean} | null} props.tile  Of an image; null: dots. framed: in the colour of its class, else only underlined, and as wide as its place at any zoom
  * @param {number} props.radius  of a dot
  * @param {ImageBitmap | null} props.bitmap  The sheet.
  * @param {number | null} props.emphasis
@@ -44,7 +44,10 @@ export function PointMap(props) {
   const ratio = Math.min(2, window.devicePixelRatio || 1);
   const camera = useMemo(() => cameraOf(lens, room), [lens, room.width, room.height]);
   const ink = useMemo(() => colourPoints(column, emphasis, selected, near), [column.labels, sample.count, emphasis, selected, near, theme, tile !== null]);
-  const drawn = tile && { width: Math.max(1, Math.round(tile.width * lens.zoom * ratio)), height: Math.max(1, Math.round(tile.height * lens.zoom * ratio)), framed: tile.framed };
+  // Overlapping images come apart when enlarged.
+  const grow = tile?.framed ? Math.sqrt(lens.zoom) : lens.zoom;
+  const size = tile && { width: tile.width * grow, height: tile.height * grow };
+  const drawn = tile && size && { width: Math.max(1, Math.round(size.width * ratio)), height: Math.max(1, Math.round(size.height * ratio)), framed: tile.framed };
   const atlas = useMemo(
     () => (drawn && bitmap && drawn.width * drawn.height * sample.count < LARGEST ? makeAtlas(bitmap, sample, drawn) : null),
     [bitmap, drawn?.width, drawn?.height, sample.hash],
@@ -65,7 +68,7 @@ export function PointMap(props) {
   const mark = useRef(() => {});
   mark.current = () => drawMarks(over.current, {
     ...{ room, camera, ratio, hovered, near, radius: radius * Math.sqrt(lens.zoom) }, places: motion.current.shown, labels: column.labels, query: near.length ? selected[0] : -1,
-    tile: tile && { width: tile.width * lens.zoom, height: tile.height * lens.zoom }, lasso: drag.current?.line ?? null,
+    tile: size, lasso: drag.current?.line ?? null,
   });
 
   useLayoutEffect(() => {
@@ -86,7 +89,7 @@ export function PointMap(props) {
   }
   /** @param {{x: number, y: number}} at */
   function pointAt({ x, y }) {
-    return nearestPoint(buckets(), x, y, tile ? Math.hypot(tile.width, tile.height) / 2 : REACH / camera.scale);
+    return nearestPoint(buckets(), x, y, (size ? Math.hypot(size.width, size.height) / 2 : REACH) / camera.scale);
   }
   /** @param {any} event */
   function move(event) {
