@@ -112,13 +112,23 @@ export const fetched = (blobs, record) => /** @type {Values | null} */ (isSound(
  */
 export function columnsOf(runs, lists, layer, epoch, blobs) {
   const columns = runs.map((run, place) => columnOf(run, lists[place], layer, epoch, blobs));
-  // Whether or not it has a map at this epoch: the others must not turn when it begins.
-  const first = columns.find((column) => column.drawn.some(isSound));
+  const first = leading(columns);
   for (const column of columns) {
     column.linked = column === first || (column.sample?.hash !== "" && column.sample?.hash === first?.sample?.hash && column.sample?.count === first?.sample?.count);
     if (first && column !== first && column.linked) column.motion = motionTo(first, column, blobs);
   }
   return columns;
+}
+
+/**
+ * The run that the others are laid upon: the first of those whose sample most runs have. Whether or not it has a map at
+ * this epoch: the others must not turn when it begins.
+ * @param {Column[]} columns
+ */
+function leading(columns) {
+  const sound = columns.filter((column) => column.drawn.some(isSound));
+  const like = (/** @type {Column} */ column) => sound.filter((other) => other.sample?.hash && other.sample.hash === column.sample?.hash).length;
+  return sound.reduce((/** @type {Column | undefined} */ best, column) => (best && like(best) >= like(column) ? best : column), undefined);
 }
 
 /** @type {(run: import("./types.js").Run, records: Rec[], layer: string, epoch: number, blobs: Blobs) => Column} */

@@ -37,6 +37,10 @@ export function Bar({ state, act, lists, columns, layer, links, first }) {
         </select>`
       : html`<h2 class="dim">${layer}</h2>`}
     <${Legend} ...${{ columns, state, act }} />
+    ${state.look === "images" && html`<div class="group" role="group" aria-label="Places">
+      <button aria-pressed=${!state.grid} title="Where the layout has them; they may overlap" onClick=${() => act(put, { grid: false })}>free</button>
+      <button aria-pressed=${state.grid} title="Side by side on a grid; neighbours stay near each other" onClick=${() => act(put, { grid: true })}>grid</button>
+    </div>`}
     ${first && html`<${PointForm} ...${{ links, first }} />`}
   </div>`;
 }

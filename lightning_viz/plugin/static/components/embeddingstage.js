@@ -25,6 +25,8 @@ const PADDING = 12;
 const GAP = 24;
 const [FOOT, HEAD, STRIP] = [28, 62, 62];
 const SMALLEST = 180;
+/** In narrower columns the numbers of a run take a second line, of so many pixels. */
+const [NARROW, LINE] = [350, 17];
 /** Of an image in the strip below a map; of the column of queries. */
 const THUMB = 38;
 const QUERY = 108;
@@ -46,7 +48,8 @@ export function EmbeddingStage({ state, act, view, epoch, blobs, runs, lists }) 
   const first = columns.find((column) => column.linked && column.layout) ?? null;
   const room = roomOf(size, columns.length);
   const frame = useFrame(columns, room, blobs, JSON.stringify([layer, runs.map((run) => run.run), room]));
-  const lens = { zoom: state.zoom, ...clamped(middle, state.zoom) };
+  const zoom = Math.max(1, state.zoom);
+  const lens = { zoom, ...clamped(middle, zoom) };
 
   const chosen = useMemo(() => (state.selected?.points ?? []).filter((point) => point < (first?.sample?.count ?? 0)), [state.selected, first?.sample?.count]);
   const hash = state.selected?.sample || first?.sample?.hash;
@@ -65,13 +68,6 @@ export function EmbeddingStage({ state, act, view, epoch, blobs, runs, lists }) 
     },
     selectedIn: (column) => (hash !== undefined && column.sample?.hash === hash && (hash !== "" || column === first) ? chosen : NONE),
   };
-  useLayoutEffect(() => {
-    // Who enlarges wants to see what is selected, and has perhaps no wheel to go there.
-    if (state.zoom === 1 || chosen.length !== 1 || !first?.layout || !frame) return;
-    const data = first.layout.data.subarray(2 * chosen[0], 2 * chosen[0] + 2);
-    const [x, y] = placesOf({ shape: [1, 2], data }, first.motion, frame.extents[columns.indexOf(first)], frame.scale, room);
-    if (Number.isFinite(x + y)) setMiddle({ x: x / room.width, y: y / room.height });
-  }, [state.zoom > 1, chosen, frame === null]);
   const common = { state, act, view, epoch, blobs, links, room, lens, layer };
 
   return html`<div class="stage embedding" ref=${stage} tabindex="0" role="region" aria-label="Embedding">
@@ -79,15 +75,15 @@ export function EmbeddingStage({ state, act, view, epoch, blobs, runs, lists }) 
       <div class="top">
         <${Bar} ...${{ state, act, lists, columns, layer, links, first }} />
         <${Notices} ...${{ columns, state }} />
-        ${state.look === "neighbours" && html`<div class="heads with-query"><i></i>${columns.map((column) => html`<div key=${column.run.run}><${RunHead} state=${state} run=${column.run} /><${Scores} column=${column} /></div>`)}</div>`}
+        ${state.look === "neighbours" && html`<div class="heads with-query"><i></i>${columns.map((column) => html`<div class="map-head" key=${column.run.run}><${RunHead} state=${state} run=${column.run} /><${Scores} column=${column} /><${Note} ...${{ column, epoch }} /></div>`)}</div>`}
       </div>
       ${size.width > 0 && (state.look === "neighbours"
-        ? html`<${NeighbourTable} ...${{ columns, links }} zoom=${state.zoom} width=${columnWidth(size, columns.length)} query=${QUERY} />
-            ${columns.filter((column) => !column.layout).map((column) => html`<section key=${column.run.run} class="row" data-run=${column.run.run}><h3>${column.run.run}</h3><${Nothing} ...${{ ...common, column }} records=${lists[runs.indexOf(column.run)]} loaded=${column.run.run in state.records} /></section>`)}`
+        ? html`<${NeighbourTable} ...${{ columns, links }} zoom=${state.zoom} width=${columnWidth(size, columns.length)} query=${QUERY}
+            instead=${(/** @type {Column} */ column) => html`<${Nothing} ...${{ ...common, column }} room=${{ width: columnWidth(size, columns.length), height: 64 }} records=${lists[runs.indexOf(column.run)]} loaded=${column.run.run in state.records} />`} />`
         : html`<div class="cells">${columns.map((column, place) => html`<section class="cell" key=${column.run.run} data-run=${column.run.run} aria-label=${column.run.run}>
-            <div class="map-head" style=${`height:${HEAD}px`}><${RunHead} state=${state} run=${column.run} /><${Scores} column=${column} /></div>
+            <div class="map-head" style=${`height:${room.head}px`}><${RunHead} state=${state} run=${column.run} /><${Scores} column=${column} /><${Note} ...${{ column, epoch }} /></div>
             ${column.layout && frame
-              ? html`<${MapCell} ...${common} ...${{ column, frame, setMiddle }} extent=${frame.extents[place]} />`
+              ? html`<${MapCell} ...${common} ...${{ column, frame, setMiddle }} leads=${column === first} extent=${frame.extents[place]} />`
               : html`<${Nothing} ...${{ ...common, column }} records=${lists[place]} loaded=${column.run.run in state.records} />`}
           </section>`)}</div>`)}
     </div>
@@ -104,8 +100,9 @@ function roomOf(size, count) {
     const across = before + 1;
     const down = Math.ceil(count / across);
     const width = Math.floor((size.width - 2 * PADDING - GAP * (across - 1)) / across);
-    const height = Math.floor((size.height - FOOT - 8 - GAP * (down - 1)) / Math.max(1, down)) - HEAD - STRIP;
-    return { across, width: Math.max(SMALLEST, width), height: Math.max(SMALLEST, height) };
+    const height = Math.floor((size.height - FOOT - 8 - GAP * (down - 1)) / Math.max(1, down)) - STRIP;
+    const head = width < NARROW ? HEAD + LINE : HEAD;
+    return { across, head, width: Math.max(SMALLEST, width), height: Math.max(SMALLEST, height - head) };
   });
   return sizes.reduce((best, one) => (Math.min(one.width, one.height) > Math.min(best.width, best.height) ? one : best));
 }
@@ -143,7 +140,7 @@ function useFrame(columns, room, blobs, key) {
 }
 
 /** @param {any} props */
-function MapCell({ state, act, view, column, room, frame, extent, lens, setMiddle, links, blobs, epoch }) {
+function MapCell({ state, act, view, column, leads, room, frame, extent, lens, setMiddle, links, blobs }) {
   const { bitmap, problem } = useSheet(column.sample, [column.run.run, ...links.runs]);
   const { sample, layout, motion } = /** @type {Column & {sample: import("../embedding.js").Sample, layout: import("../types.js").Values}} */ (column);
   const images = state.look === "images" && bitmap;
@@ -157,28 +154,43 @@ function MapCell({ state, act, view, column, room, frame, extent, lens, setMiddl
     return snapped ? { width: snapped.width * 0.96, height: snapped.height * 0.96, framed: false } : { width: Math.max(8, LARGER * side * aspect), height: Math.max(8, LARGER * side), framed: true };
   }, [images, snapped, side, aspect]);
   const selected = links.selectedIn(column);
+  const places = snapped?.places ?? free;
+  useLayoutEffect(() => {
+    // Who enlarges wants to see what is selected, and has perhaps no wheel to go there.
+    if (!leads || lens.zoom === 1 || selected.length !== 1) return;
+    const [x, y] = [places[2 * selected[0]] / room.width, places[2 * selected[0] + 1] / room.height];
+    if (Number.isFinite(x + y)) setMiddle({ x, y });
+  }, [leads && lens.zoom > 1, selected, frame, snapped === null]);
   const near = neighboursOf(column, selected.length === 1 ? selected[0] : NaN, blobs);
   const neighbours = useMemo(() => near ?? [], [JSON.stringify(near?.map(({ point }) => point))]);
-  const notes = [
-    ...(column.record?.epoch !== epoch ? [`from epoch ${epochText(column.record?.epoch ?? 0)}`] : []),
-    ...(column.missing ? [`${column.missing} of ${plenty(sample.count, "point")} have no place: their features are not finite`] : []),
-    ...(problem && state.look === "images" ? [`no images: ${problem}`] : []),
-  ];
   return html`
-    <${PointMap} ...${{ column, room, lens, tile, bitmap, links }} places=${snapped?.places ?? free} emphasis=${state.emphasis} near=${neighbours}
+    <${PointMap} ...${{ column, room, lens, tile, bitmap, links }} places=${places} emphasis=${state.emphasis} near=${neighbours}
       radius=${Math.max(1.7, Math.min(4.5, 0.28 * Math.sqrt((room.width * room.height) / Math.max(1, sample.count))))}
       time=${STILL.matches ? 0 : state.playing ? view.beat : MOVE} evenly=${state.playing} look=${(/** @type {number} */ zoom, /** @type {number} */ x, /** @type {number} */ y) => {
         setMiddle(clamped({ x, y }, zoom));
         if (zoom !== state.zoom) act(put, { zoom });
       }} />
-    <p class="map-note">${column.error && html`<span class="failed"><b>The drawing at epoch ${epochText(column.failedAt ?? 0)} failed.</b> ${column.error} </span>`}<span class="dim">${notes.join("; ")}</span></p>
+    <p class="map-note">
+      ${column.error && html`<span class="failed"><b>The drawing at epoch ${epochText(column.failedAt ?? 0)} failed.</b> ${column.error}</span>`}
+      ${problem && state.look === "images" && html`<span class="dim">No images: ${problem}</span>`}
+    </p>
     <${Strip} ...${{ column, links }} size=${THUMB} width=${room.width} />`;
+}
+
+/** What to know of a map. @param {{column: Column, epoch: number}} props */
+function Note({ column: { record, layout, missing, sample }, epoch }) {
+  if (!record || !layout) return null;
+  const notes = [
+    ...(record.epoch !== epoch ? [`from epoch ${epochText(record.epoch)}`] : []),
+    ...(missing ? [`${missing} of ${plenty(sample?.count ?? 0, "point")} ${missing === 1 ? "has" : "have"} no place: ${missing === 1 ? "its" : "their"} features are not finite`] : []),
+  ].join("; ");
+  return html`<p class="about-map dim cut" title=${notes}>${notes}</p>`;
 }
 
 /** Why there is no map. @param {any} props */
 function Nothing({ state, act, column, records, loaded, layer, epoch, blobs, room }) {
   const { record, error, failedAt, problem, drawn, run } = column;
-  const style = `width:${room.width}px;height:${room.height}px`;
+  const style = `width:${room.width}px;min-height:${room.height}px`;
   if (problem) return html`<div class="gap" style=${style}><p class="failed">${problem}</p></div>`;
   if (record && !layoutOf(record)) return html`<${PicturesCell} ...${{ record, room, state, blobs }} />`;
   if (record || !loaded) return html`<div class="gap waiting" style=${style}><p>…</p></div>`;

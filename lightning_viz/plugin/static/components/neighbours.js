@@ -103,19 +103,20 @@ function usualQueries({ sample, labels }) {
 
 /**
  * Rows are queries, columns are runs.
- * @param {{columns: Column[], links: Links, width: number, query: number, zoom: number}} props  width: of a column; query: of the first
+ * @param {{columns: Column[], links: Links, width: number, query: number, zoom: number,
+ *   instead: (column: Column) => unknown}} props  width: of a column; query: of the first; instead: said of a run without a map
  */
-export function NeighbourTable({ columns, links, width, query, zoom }) {
+export function NeighbourTable({ columns, links, width, query, zoom, instead }) {
   const first = columns.find((column) => column.linked && column.layout);
   const { bitmap } = useSheet(first?.sample ?? null, links.runs);
-  if (!first) return null;
+  if (!first) return html`<div class="query-row"><i></i>${columns.map((column) => html`<div key=${column.run.run} data-run=${column.run.run}>${instead(column)}</div>`)}</div>`;
   const sample = /** @type {Sample} */ (first.sample);
   const selected = links.selectedIn(first);
   const queries = selected.length ? selected.slice(0, MOST) : usualQueries(first);
   const k = Math.max(1, ...columns.map(({ record }) => record?.items.find((item) => item.name === "neighbours")?.shape[1] ?? 1));
   const size = Math.max(32, Math.min(64, Math.floor((width + GAP) / k) - GAP)) * Math.max(1, zoom);
   return html`<div class="queries">
-    ${queries.map((point) => {
+    ${queries.map((point, row) => {
       const name = className(sample, first.labels?.[point]);
       return html`<section class="query-row" key=${point} data-query=${point} aria-label=${`point ${point}${name && `, ${name}`}`}>
         <div class="query" style=${`--thumb:${Math.min(size, query - 8)}px`}>
@@ -124,6 +125,8 @@ export function NeighbourTable({ columns, links, width, query, zoom }) {
         </div>
         ${columns.map((column) => html`<div key=${column.run.run} class="cell" data-run=${column.run.run}>
           ${column.linked && column.layout && html`<${Nearest} ...${{ column, size, width, links, query: point }} />`}
+          ${row === 0 && !column.layout && instead(column)}
+          ${row === 0 && column.layout && !column.linked && html`<p class="dim">Its points are other images.</p>`}
         </div>`)}
       </section>`;
     })}

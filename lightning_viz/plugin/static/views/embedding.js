@@ -17,11 +17,7 @@ const LOOKS = [
 function Tools({ state, act }) {
   return html`<div class="group" role="group" aria-label="Show as">
       ${LOOKS.map(([look, word, title]) => html`<button key=${look} aria-pressed=${state.look === look} title=${title} onClick=${() => act(put, { look })}>${word}</button>`)}
-    </div>
-    ${state.look === "images" && html`<div class="group" role="group" aria-label="Places">
-      <button aria-pressed=${!state.grid} title="Where the layout has them; they may overlap" onClick=${() => act(put, { grid: false })}>free</button>
-      <button aria-pressed=${state.grid} title="Side by side on a grid; neighbours stay near each other" onClick=${() => act(put, { grid: true })}>grid</button>
-    </div>`}`;
+    </div>`;
 }
 
 /** @type {import("../types.js").View} */
