@@ -90,6 +90,6 @@ export function Notices({ columns, state }) {
   const shown = columns.filter((column) => column.sample);
   const others = shown.filter((column) => !column.linked).map((column) => column.run.run);
   return html`
-    ${others.length > 0 && html`<p class="notice">The points of ${others.join(", ")} are not those of ${shown.find((column) => column.linked)?.run.run}: their samples differ. Their maps are not aligned, and a point has no counterpart there.</p>`}
+    ${others.length > 0 && html`<p class="notice">The points of ${others.join(", ")} are not those of ${shown.find((column) => column.linked && !column.problem)?.run.run}: their samples differ. Their maps are not aligned, and a point has no counterpart there.</p>`}
     ${columns.map(({ run }) => state.problems[run.run] && html`<p key=${run.run} class="notice failed">${run.run}: ${state.problems[run.run]}</p>`)}`;
 }
