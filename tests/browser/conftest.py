@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the tests of the tab need Playwright")
+from browser.embeddings import Embedded, write_embeddings  # noqa: E402
 from browser.films import Films, write_films  # noqa: E402
 from browser.harness import CHROMIUM, FLAGS, Run, Tab, serve, train, weights_at  # noqa: E402
 from browser.maps import Drawn, write_maps  # noqa: E402
@@ -94,5 +95,13 @@ def maps(drawn: Drawn) -> Iterator[str]:
 def films(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Films]]:
     """Runs with strongest patches; see ``write_films``."""
     written = write_films(tmp_path_factory.mktemp("films") / "logs")
+    with serve(written.logdir) as address:
+        yield address, written
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Embedded]]:
+    """Runs with embeddings; see ``write_embeddings``."""
+    written = write_embeddings(tmp_path_factory.mktemp("embeddings") / "logs")
     with serve(written.logdir) as address:
         yield address, written

@@ -28,6 +28,8 @@ def address_of(request: pytest.FixtureRequest, place: str) -> str:
         ("films", "view=patches&runs=first,failed&epoch=1"),
         ("films", "view=evolution&strip=both&epoch=1"),
         ("films", "page=unit&unit=2,0&epoch=1"),
+        ("embedded", "view=embedding&runs=first,turned,other,layers&points=7&layer=fc"),
+        ("embedded", "view=embedding&runs=first,late&look=neighbours&epoch=1"),
     ],
 )
 def test_axe_finds_nothing_serious(
@@ -66,10 +68,13 @@ def test_it_is_written_in_tensorboards_font(tab: Tab, plain: str) -> None:
         ("films", "view=patches"),
         ("films", "view=evolution"),
         ("films", "page=unit&unit=2,0"),
+        ("embedded", "view=embedding&points=7"),
+        ("embedded", "view=embedding&look=neighbours"),
     ],
 )
 def test_targets_are_large_enough(tab: Tab, request: pytest.FixtureRequest, place: str, state: str) -> None:
-    tab.open(address_of(request, place), f"{state}&runs=first,second" if state else "").ready()
+    other = "turned" if place == "embedded" else "second"
+    tab.open(address_of(request, place), f"{state}&runs=first,{other}" if state else "").ready()
     for target in tab.frame.locator("button, select, label, input:not([type=checkbox])").all():
         box = target.bounding_box()
         assert min(box["width"], box["height"]) >= 24, target.evaluate("e => e.outerHTML")

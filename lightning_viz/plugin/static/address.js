@@ -4,6 +4,11 @@ import { OPACITY } from "./state.js";
 
 /** @typedef {import("./types.js").State} State */
 
+/** A longer list of points is not written: browsers and mail programs cut long addresses. */
+const LONGEST = 1500;
+/** Points that an address can name. */
+const MOST = 100_000;
+
 /**
  * @param {State} state
  * @returns {Record<string, string>}
@@ -22,6 +27,12 @@ export function addressOf(state) {
   if (state.opacity !== OPACITY) values.opacity = String(state.opacity);
   if (state.page !== null && state.unit !== null) values.page = state.page;
   if (state.strip !== "projection") values.strip = state.strip;
+  if (state.look !== "points") values.look = state.look;
+  if (state.grid) values.grid = "1";
+  if (state.layer !== null) values.layer = state.layer;
+  if (state.emphasis !== null) values.class = String(state.emphasis);
+  const points = state.selected ? rangesOf(state.selected.points) : "";
+  if (state.selected && points && points.length < LONGEST) values.points = `${state.selected.sample}:${points}`;
   return values;
 }
 
@@ -45,8 +56,37 @@ export function stateOf(values) {
     image: /^\d{1,6}$/.test(values.image ?? "") ? Number(values.image) : 0,
     page: values.page === "unit" && unit !== undefined ? "unit" : null,
     strip: values.strip === "patch" || values.strip === "both" ? values.strip : "projection",
+    look: values.look === "images" || values.look === "neighbours" ? values.look : "points",
+    grid: values.grid === "1",
+    layer: values.layer ?? null,
+    emphasis: /^\d{1,6}$/.test(values.class ?? "") ? Number(values.class) : null,
+    selected: selectionOf(values.points ?? ""),
     opacity: opacity >= 0 && opacity <= 1 ? opacity : OPACITY,
   };
+}
+
+/** "3,7-9" of 3, 7, 8, 9. @param {number[]} points  ascending */
+function rangesOf(points) {
+  /** @type {[number, number][]} */
+  const ranges = [];
+  for (const point of points) {
+    const last = ranges.at(-1);
+    if (last && point === last[1] + 1) last[1] = point;
+    else ranges.push([point, point]);
+  }
+  return ranges.map(([from, to]) => (from === to ? from : `${from}-${to}`)).join(",");
+}
+
+/** @param {string} text  the hash of a sample (without it, the first run's), a colon, ranges */
+function selectionOf(text) {
+  const [, sample = "", ranges = ""] = /^(?:([0-9a-f]{16})?:)?([\d,-]+)$/.exec(text) ?? [];
+  /** @type {Set<number>} */
+  const points = new Set();
+  for (const range of ranges.split(",")) {
+    const [, from, to = from] = /^(\d{1,6})(?:-(\d{1,6}))?$/.exec(range) ?? [];
+    for (let point = Number(from); point <= Number(to) && points.size < MOST; point++) points.add(point);
+  }
+  return points.size ? { sample, points: [...points].sort((a, b) => a - b) } : null;
 }
 
 /** @param {string} name  of a run: commas part the runs */

@@ -33,6 +33,13 @@ export async function fetchRuns() {
 }
 
 /**
+ * Where the images of a probe are; their number follows.
+ * @param {string} run
+ * @param {string} probe
+ */
+export const probeImages = (run, probe) => `${address("probe_image", { run, probe })}&image=`;
+
+/**
  * @param {string} run
  * @param {number} after  Only records with a higher `seq`.
  * @returns {Promise<Rec[]>}
@@ -41,7 +48,7 @@ export async function fetchRecords(run, after) {
   const { records } = await ask("records", { run, after });
   for (const record of records) {
     record.epoch = Math.round(record.epoch * 1e6) / 1e6; // so that equal epochs of two runs are equal
-    record.photographs = record.probe ? `${address("probe_image", { run, probe: record.probe })}&image=` : null;
+    record.photographs = record.probe ? probeImages(run, record.probe) : null;
     record.items.forEach((/** @type {any} */ item, /** @type {number} */ number) => {
       item.url = address("blob", { run, seq: record.seq, item: number, t: record.wall_time });
     });

@@ -64,6 +64,19 @@ export function palette(name) {
 /** A palette from left to right, for a legend. @param {Palette} name */
 export const gradient = (name) => `linear-gradient(to right, ${ANCHORS[name].split(" ").map((code) => `#${code}`).join(", ")})`;
 
+/** One per class, told apart by most people who are colour-blind too; the same as in Python. */
+const CLASSES = "4e79a7 f28e2b e15759 76b7b2 59a14f edc948 b07aa1 ff9da7 9c755f bab0ac".split(" ").map((code) => [0, 2, 4].map((at) => parseInt(code.slice(at, at + 2), 16)));
+
+/**
+ * The colour of a class: after the ten, the same ones lighter, then darker, and so on.
+ * @param {number} label
+ * @returns {number[]} red, green, blue
+ */
+export function classColour(label) {
+  const [turn, own] = [Math.floor(label / CLASSES.length) % 3, CLASSES[label % CLASSES.length]];
+  return turn === 0 ? own : own.map((channel) => Math.round(turn === 1 ? channel + 0.5 * (255 - channel) : 0.6 * channel));
+}
+
 /**
  * low..high to 0..255, clipped. In halves and in float32, like the Python side.
  * @param {Range} range

@@ -8,6 +8,9 @@ import { html, render as mount } from "./vendor/htm-preact-3.1.1.js";
 import "./api.js";
 import "./colours.js";
 import "./components/curve.js";
+import "./components/embeddingstage.js";
+import "./components/neighbours.js";
+import "./components/pointmap.js";
 import "./components/imagestage.js";
 import "./components/mapcell.js";
 import "./components/film.js";
@@ -16,6 +19,10 @@ import "./components/patchgrid.js";
 import "./components/picture.js";
 import "./components/unitsections.js";
 import "./film.js";
+import "./embedding.js";
+import "./extents.js";
+import "./scatter.js";
+import "./snap.js";
 import "./mosaic.js";
 import "./draw.js";
 import "./kinds.js";
@@ -24,13 +31,14 @@ import "./npy.js";
 import "./photographs.js";
 import "./vendor/uPlot-1.6.32.js";
 import "./views/activations.js";
+import "./views/embedding.js";
 import "./views/evolution.js";
 import "./views/filters.js";
 import "./views/patches.js";
 import "./views/unit.js";
 import "./words.js";
 
-const styles = Promise.all(["./vendor/uPlot-1.6.32.css", "./style.css", "./views.css", "./films.css"].map(addStyle));
+const styles = Promise.all(["./vendor/uPlot-1.6.32.css", "./style.css", "./views.css", "./films.css", "./embedding.css"].map(addStyle));
 
 /** @param {string} file */
 function addStyle(file) {

@@ -18,7 +18,7 @@ export const KEYS = [
   { keys: "U", does: "page of the chosen unit", match: (event) => event.key.toLowerCase() === "u", run: (do_) => do_.unit() },
   { keys: ",  .", does: "on it: previous, next unit", match: pressed(","), run: (do_) => do_.nextUnit(-1) },
   { keys: "", does: "", match: pressed("."), run: (do_) => do_.nextUnit(1) },
-  { keys: "Escape", does: "back from it", match: pressed("Escape"), run: (do_) => do_.close() },
+  { keys: "Escape", does: "back from it; nothing selected", match: pressed("Escape"), run: (do_) => do_.close() },
   { keys: "?", does: "this help", match: (event) => event.key === "?", run: (do_) => do_.help() },
 ];
 

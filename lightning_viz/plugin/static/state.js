@@ -22,6 +22,7 @@ export const INITIAL = {
   chosen: null, automatic: [],
   epoch: null, view: null, tag: null, scale: null, zoom: 1, unit: null, hovered: null,
   image: 0, opacity: OPACITY, page: null, strip: "projection",
+  look: "points", grid: false, layer: null, emphasis: null, selected: null,
   playing: false, help: false,
 };
 
@@ -114,6 +115,13 @@ export const choose = (state, chosen) => ({ ...state, chosen });
  * @returns {State}
  */
 export const openUnit = (state, layer, unit) => ({ ...state, unit: { layer, unit }, page: "unit" });
+
+/**
+ * Go back: from the page of a unit, or from what is picked out of an embedding.
+ * @param {State} state
+ * @returns {State}
+ */
+export const close = (state) => (state.page ? { ...state, page: null } : { ...state, selected: null, emphasis: null });
 
 /**
  * @param {string} run

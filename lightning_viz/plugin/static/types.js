@@ -62,12 +62,21 @@
  * @property {number} opacity  0: the photograph alone; 1: the map alone.
  * @property {"unit" | null} page  "unit": the page of the chosen unit lies over the view.
  * @property {Strip} strip  What a film strip shows of a unit.
+ * @property {Look} look  How an embedding is shown.
+ * @property {boolean} grid  Whether its images are snapped to a grid.
+ * @property {string | null} layer  Of the embedding; null: the first.
+ * @property {number | null} emphasis  A class; the points of others are dimmed.
+ * @property {Selection | null} selected  Points of the embedding.
  * @property {boolean} playing
  * @property {boolean} help
  *
  * @typedef {<A extends unknown[]>(change: (state: State, ...args: A) => State, ...args: A) => void} Act
  *
  * @typedef {"projection" | "patch" | "both"} Strip
+ *
+ * @typedef {"points" | "images" | "neighbours"} Look
+ *
+ * @typedef {{sample: string, points: number[]}} Selection  Ascending, of the sample of that hash; "": the first run's.
  *
  * @typedef {"own" | "shared"} Scale  Of each filter or map alone, or of all shown runs and epochs.
  *
@@ -117,6 +126,8 @@
  * @property {string} title
  * @property {Scales | null} scales  Null: there is nothing to choose.
  * @property {boolean} [opacity]  Whether maps lie over photographs.
+ * @property {number} [beat]  Milliseconds between epochs while playing, where it takes time to see what moved.
+ * @property {Component} [Tools]  What it adds to the toolbar; gets the state and `act`.
  * @property {Component} [Cell]  Draws a record, in rows of layers and columns of runs; gets CellProps.
  * @property {Component} [Top]  Stands above all cells; gets StageProps.
  * @property {Component} [Stage]  Or draws everything itself; gets StageProps.

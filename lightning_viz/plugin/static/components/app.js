@@ -9,7 +9,7 @@ import { startLive } from "../live.js";
 import { goTo } from "../moves.js";
 import { layersOf, lookUp } from "../records.js";
 import { currentEpoch, currentTag, currentView, shownEpochs, shownRecords, shownRuns } from "../shown.js";
-import { createStore, openUnit, put } from "../state.js";
+import { close, createStore, openUnit, put } from "../state.js";
 import { layersWithUnits, neighbour } from "../units.js";
 import { html, useEffect, useMemo, useRef, useState } from "../vendor/htm-preact-3.1.1.js";
 import { FirstRun, Loading, NoRecords, NothingChosen, Unreachable } from "./blank.js";
@@ -105,7 +105,7 @@ export function App() {
       setDark(isDark);
     });
     onAddressChange(takeAddress);
-    return listenToKeys({ step, play, help: () => act(put, { help: true }), unit, nextUnit, close: () => act(put, { page: null }) });
+    return listenToKeys({ step, play, help: () => act(put, { help: true }), unit, nextUnit, close: () => act(close) });
   }, []);
 
   const live = useRef(/** @type {ReturnType<typeof startLive> | null} */ (null));
@@ -138,7 +138,7 @@ export function App() {
       act(put, { playing: false });
       return undefined;
     }
-    const timer = setTimeout(() => act(goTo, along(epochs, epoch, 1)), BEAT);
+    const timer = setTimeout(() => act(goTo, along(epochs, epoch, 1)), Math.max(BEAT, view?.beat ?? 0));
     return () => clearTimeout(timer);
   }, [state.playing, here, epoch]);
 

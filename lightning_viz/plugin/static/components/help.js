@@ -22,6 +22,9 @@ export function Help({ onClose }) {
       <p>Patches: what excites each unit most, beside what in it does so; light grey is beyond the image. Evolution: rows
         are units, columns epochs; a cut corner says that another image won than at the drawing before. Click a unit’s
         number, or double-click a filter or a map, for all that is known of it.</p>
+      <p>Embedding: each point is an image of the data; near each other is what the network takes for alike. All epochs and
+        runs are on one scale; runs are turned and mirrored upon the first. Distances are those of the features, before they
+        were laid into the plane. Hold Ctrl and turn the wheel to enlarge; the wheel alone then moves the map.</p>
       <p class="colours"><i style="background:#ff00ff"></i> not a number <i style="background:#ffe600"></i> +∞ <i style="background:#00e6ff"></i> −∞</p>
       <button class="link" onClick=${() => dialog.current.close()}>Close</button>
     </div>

@@ -20,6 +20,7 @@ export function Toolbar({ state, act }) {
       ${shownViews(state).map((one) => html`<button key=${one.name} class="tab" aria-current=${one !== viewBelow(state) ? undefined : one === view ? "page" : "true"}
         onClick=${() => act(put, { view: one.name, page: null })}>${one.title}</button>`)}
     </nav>
+    ${view?.Tools && html`<${view.Tools} ...${{ state, act }} />`}
     ${view?.opacity && html`<label class="group opacity" title="How much of a map over a photograph is the map">
       <span class="dim">opacity</span>
       <input type="range" min="0" max="1" step="0.05" value=${state.opacity}

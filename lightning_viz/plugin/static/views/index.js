@@ -2,6 +2,7 @@
 
 import { methodsOf } from "../records.js";
 import { activations } from "./activations.js";
+import { embedding } from "./embedding.js";
 import { evolution } from "./evolution.js";
 import { filters } from "./filters.js";
 import { images } from "./images.js";
@@ -11,7 +12,7 @@ import { picturesOf } from "./pictures.js";
 /** @typedef {import("../types.js").View} View */
 
 /** In the order of the tabs. @type {View[]} */
-const VIEWS = [filters, images, activations, patches, evolution];
+const VIEWS = [filters, images, activations, patches, evolution, embedding];
 
 /** @type {Map<string, View>} */
 const generic = new Map();

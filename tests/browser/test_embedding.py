@@ -1,0 +1,389 @@
+"""The view of embeddings: points at the places of the values, the same point in all runs, its neighbours."""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from browser.embeddings import COUNT, HASH, HEIGHT, NAMES, NEAREST, WIDTH, Embedded, hover_point, map_of, places
+from browser.harness import Tab
+
+BOTH = "view=embedding&runs=first,turned"
+CLASSES = np.array([[0x4E, 0x79, 0xA7], [0xF2, 0x8E, 0x2B], [0xE1, 0x57, 0x59]])
+
+Served = tuple[str, Embedded]
+
+
+@pytest.fixture
+def still(tab: Tab) -> Tab:
+    """The tab for people who want no motion."""
+    tab.page.emulate_media(reduced_motion="reduce")
+    return tab
+
+
+def until(check: Callable[[], bool]) -> None:
+    """Wait until layouts have come and the map is drawn."""
+    end = time.monotonic() + 8
+    while not check():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def colours_at(tab: Tab, run: str, written: Embedded, epoch: int) -> np.ndarray:
+    """What the map of a run shows where the points of ``first`` belong."""
+    shown = map_of(tab, run)
+    x, y = np.floor(places(written.layouts, epoch, shown.shape[1::-1])).astype(int).T
+    return shown[y, x]
+
+
+def in_full_colour(tab: Tab, run: str, written: Embedded, epoch: int) -> np.ndarray:
+    """Which points have the colour of their class at the place where they belong."""
+    return (colours_at(tab, run, written, epoch) == CLASSES[written.labels]).all(1)
+
+
+def drawn_at(tab: Tab, run: str, written: Embedded, epoch: int) -> bool:
+    return bool(in_full_colour(tab, run, written, epoch).all())
+
+
+def place_of(tab: Tab, written: Embedded, epoch: int, point: int, run: str = "first") -> np.ndarray:
+    return places(written.layouts, epoch, map_of(tab, run).shape[1::-1])[point]
+
+
+def marks_near(tab: Tab, run: str, place: np.ndarray, reach: int = 9) -> int:
+    """How many pixels are marked around a place."""
+    x, y = (int(one) - reach for one in place)
+    read = "(c, [x, y, n]) => [...c.getContext('2d').getImageData(x, y, n, n).data].filter((v, i) => i % 4 === 3 && v)"
+    return len(tab.frame.locator(f"[data-run={run}] .marks").evaluate(read, [x, y, 2 * reach + 1]))
+
+
+def points_in(tab: Tab) -> str:
+    """The selection in the address."""
+    found = re.search(r"points=([^&]*)", tab.page.evaluate("location.hash"))
+    return found[1].replace("%3A", ":").replace("%2C", ",") if found else ""
+
+
+def import_and(tab: Tab, module: str, code: str, argument: Any = None) -> Any:
+    """Run a function of one of the page's modules."""
+    load = f"""async (argument) => {{
+        const names = performance.getEntriesByType('resource').map((one) => one.name);
+        const module = await import(names.find((name) => name.endsWith('/{module}')));
+        return ({code})(module, argument);
+    }}"""
+    return tab.frame.evaluate(load, argument)
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_points_are_where_the_values_say_in_both_runs_on_one_scale(still: Tab, embedded: Served, epoch: int) -> None:
+    address, written = embedded
+    still.open(address, f"{BOTH}&epoch={epoch}").ready()
+    # "turned" holds the same layouts, mirrored, turned and moved: it must be laid upon the first.
+    until(lambda: all(drawn_at(still, run, written, epoch) for run in ("first", "turned")))
+
+
+def test_points_glide_to_the_next_epoch(tab: Tab, embedded: Served) -> None:
+    address, written = embedded
+    tab.open(address, f"{BOTH}&epoch=0").ready()
+    until(lambda: drawn_at(tab, "first", written, 0))
+    tab.press("ArrowRight")
+    tab.frame.wait_for_selector("[data-moving]")
+    assert not drawn_at(tab, "first", written, 1)
+    tab.frame.wait_for_function("!document.querySelector('[data-moving]')")
+    assert drawn_at(tab, "first", written, 1)
+    assert drawn_at(tab, "turned", written, 1)
+
+
+def test_the_image_under_the_pointer_and_its_mark_in_the_other_run(still: Tab, embedded: Served) -> None:
+    address, written = embedded
+    still.open(address, f"{BOTH}&epoch=1").ready()
+    until(lambda: drawn_at(still, "first", written, 1))
+    for point in (0, 17, COUNT - 1):
+        place = place_of(still, written, 1, point)
+        hover_point(still, "first", place + 1)
+        still.frame.wait_for_selector(f".card:has-text('point {point}')")
+        assert NAMES[written.labels[point]] in still.frame.inner_text(".card")
+        read = "c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
+        image = np.array(still.frame.locator(".card canvas").evaluate(read)).reshape(HEIGHT, WIDTH, 4)
+        assert (image[..., :3] == written.images[point]).all()
+        assert marks_near(still, "turned", place) > 40
+    still.frame.hover(".toolbar")
+    assert still.frame.locator(".card").count() == 0
+    assert marks_near(still, "turned", place) == 0
+
+
+def test_a_click_shows_the_neighbours_in_every_run_and_escape_lets_go(still: Tab, embedded: Served) -> None:
+    address, written = embedded
+    still.open(address, f"{BOTH}&epoch=1").ready()
+    until(lambda: drawn_at(still, "first", written, 1))
+    point = 23
+    hover_point(still, "first", place_of(still, written, 1, point))
+    still.page.mouse.down()
+    still.page.mouse.up()
+    strip = still.frame.locator("[data-run=first] .nearest .thumb")
+    strip.first.wait_for()
+    expected = written.near[1][0][point]
+    said = [text.split(",")[0] for text in strip.evaluate_all("all => all.map((one) => one.ariaLabel)")]
+    assert said == [f"{place + 1}. point {other}" for place, other in enumerate(expected)]
+    wrong = strip.evaluate_all("all => all.map((one) => one.querySelector('.cross') !== null)")
+    assert wrong == [bool(written.labels[other] != written.labels[point]) for other in expected]
+    assert any(wrong)
+    turned = still.frame.locator("[data-run=turned] .nearest .thumb").first.get_attribute("aria-label")
+    assert turned.split(",")[0] != said[0]
+    for other in expected:
+        assert marks_near(still, "first", place_of(still, written, 1, other), 5) > 10
+    same = sum(int(not one) for one in wrong)
+    assert f"of its class among the nearest: {same} of {NEAREST} in first" in still.frame.inner_text(".foot")
+    until(lambda: points_in(still) == f"{HASH}:{point}")
+    still.page.keyboard.press("Escape")
+    assert still.frame.locator(".nearest").count() == 0
+    until(lambda: points_in(still) == "")
+
+
+def test_a_lasso_selects_the_same_points_in_all_runs(still: Tab, embedded: Served) -> None:
+    address, written = embedded
+    still.open(address, f"{BOTH}&epoch=2").ready()
+    until(lambda: drawn_at(still, "first", written, 2))
+    width, height = map_of(still, "first").shape[1::-1]
+    corners = np.array([[0.1, 0.2], [0.5, 0.2], [0.5, 0.8], [0.1, 0.8]]) * [width, height]
+    hover_point(still, "turned", corners[0])
+    still.page.mouse.down()
+    for corner in [*corners[1:], corners[0]]:
+        hover_point(still, "turned", corner)
+    still.page.mouse.up()
+    x, y = places(written.layouts, 2, (width, height)).T
+    inside = (x > corners[0, 0]) & (x < corners[1, 0]) & (y > corners[0, 1]) & (y < corners[2, 1])
+    assert 5 < inside.sum() < COUNT
+    still.frame.wait_for_selector(f".foot:has-text('{inside.sum()} points selected')")
+    assert (in_full_colour(still, "first", written, 2) == inside).all()
+    # The selection holds the same points at another epoch.
+    still.press("ArrowLeft")
+    until(lambda: np.array_equal(in_full_colour(still, "first", written, 1), inside))
+
+
+def test_a_class_is_emphasised(still: Tab, embedded: Served) -> None:
+    address, written = embedded
+    still.open(address, f"{BOTH}&epoch=0").ready()
+    assert still.frame.locator(".legend button").all_inner_texts() == NAMES
+    still.frame.click(".legend button:has-text('bee')")
+    until(lambda: np.array_equal(in_full_colour(still, "turned", written, 0), written.labels == 1))
+
+
+def test_without_a_pointer(still: Tab, embedded: Served) -> None:
+    address, _ = embedded
+    still.open(address, f"{BOTH}&epoch=0").ready()
+    still.frame.focus("input[name=point]")
+    still.page.keyboard.type("41")
+    still.page.keyboard.press("Enter")
+    still.frame.wait_for_selector("[data-run=turned] .nearest")
+    assert "point 41" in still.frame.inner_text(".foot")
+    still.frame.click("[aria-label='Next point']")
+    still.frame.wait_for_selector(".foot:has-text('point 42')")
+
+
+def test_images_on_a_grid_do_not_overlap(still: Tab, embedded: Served) -> None:
+    address, written = embedded
+    still.open(address, "view=embedding&runs=first&epoch=1&look=images&grid=1").ready()
+    still.page.wait_for_load_state("networkidle")
+
+    def tiles() -> list[tuple[int, int]]:
+        """Where the upper left corner of each image is."""
+        shown = map_of(still, "first")
+        return [tuple(np.argwhere((shown == image[0, 0]).all(-1))[0]) for image in written.images]
+
+    until(lambda: (map_of(still, "first") == written.images[5][0, 0]).all(-1).any())
+    corners = np.array(tiles())
+    apart = np.abs(corners[:, None] - corners[None]).max(-1)
+    np.fill_diagonal(apart, 10**6)
+    sizes = [(map_of(still, "first") == image[0, 0]).all(-1).sum() for image in written.images]
+    assert apart.min() >= 30
+    assert min(sizes) > 10  # nobody's corner is covered
+    still.frame.click("text=free")
+    still.frame.wait_for_function("location.hash.includes('look=images') && !location.hash.includes('grid')")
+
+
+def test_the_table_of_neighbours(still: Tab, embedded: Served) -> None:
+    address, written = embedded
+    still.open(address, f"{BOTH}&look=neighbours&epoch=0").ready()
+    queries = [int(np.flatnonzero(written.labels == label)[0]) for label in range(3)]
+    rows = still.frame.locator(".query-row")
+    assert rows.evaluate_all("all => all.map((one) => one.dataset.query)") == [str(point) for point in queries]
+    for epoch in (0, 1):
+        indices, distances = written.near[epoch]
+        for row, point in enumerate(queries):
+            cell = rows.nth(row).locator("[data-run=first]")
+            cell.locator(f"[aria-label^='1. point {indices[point][0]},']").wait_for()
+            labels = cell.locator(".thumb").evaluate_all("all => all.map((one) => one.ariaLabel)")
+            assert [int(re.search(r"point (\d+)", label)[1]) for label in labels] == indices[point].tolist()
+            assert ["another class" in label for label in labels] == (
+                written.labels[indices[point]] != written.labels[point]
+            ).tolist()
+            shown = [float(text) for text in cell.locator(".distance").all_inner_texts()]
+            assert shown == pytest.approx(distances[point].tolist(), rel=0.01)
+        still.press("ArrowRight")
+    still.frame.click(f".query-row[data-query='{queries[1]}'] [data-run=first] .thumb")
+    still.frame.wait_for_function("document.querySelectorAll('.query-row').length === 1")
+
+
+def test_numbers_beside_the_name(still: Tab, embedded: Served) -> None:
+    still.open(embedded[0], f"{BOTH}&epoch=0").ready()
+    scores = still.frame.locator("[data-run=first] .scores")
+    expected = ["kNN", "50%", "trust", "0.9", "silhouette", "\N{MINUS SIGN}0.125", "drift", "\N{EN DASH}"]
+    assert scores.inner_text().split() == expected
+    still.press("End")
+    still.frame.wait_for_selector("[data-run=first] [data-score=drift]:has-text('0.25')")
+    assert all(
+        "neighbours" in one for one in scores.locator("div").evaluate_all("all => all.slice(0, 2).map((d) => d.title)")
+    )
+
+
+def test_other_samples_are_neither_aligned_nor_linked(still: Tab, embedded: Served) -> None:
+    still.open(embedded[0], "view=embedding&runs=first,other&epoch=1&points=7").ready()
+    still.frame.wait_for_selector("[data-run=first] .nearest")
+    assert "their samples differ" in still.frame.inner_text(".top .notice")
+    assert still.frame.locator("[data-run=other] .nearest").count() == 0
+    # The odd one out is named, wherever it stands.
+    still.open(embedded[0], "view=embedding&runs=bare,first,turned&epoch=0&look=neighbours").ready()
+    still.frame.wait_for_selector("text=The points of bare are not those of first")
+    assert still.frame.inner_text(".query-row [data-run=bare]") == "Its points are other images."
+    still.faults.clear()  # the browser notes each 404
+
+
+def test_no_labels_no_thumbnails_and_points_without_a_place(still: Tab, embedded: Served) -> None:
+    address, written = embedded
+    still.open(address, "view=embedding&runs=bare&points=4&look=images").ready()
+    still.frame.wait_for_selector(f".map-note:has-text('No images: The store has no image 0 of probe {'a' * 16}.')")
+    note = still.frame.inner_text(".about-map")
+    assert note == f"3 of {COUNT} points have no place: their features are not finite"
+    assert still.frame.locator(".legend button").count() == 0
+    assert "No neighbours" in still.frame.inner_text(".chosen-points")
+    shown = map_of(still, "bare")
+    finite = np.delete(written.layouts[0], [4, 5, 6], axis=0)
+    x, y = np.floor(places([finite], 0, shown.shape[1::-1])).astype(int).T
+    still.page.keyboard.press("Escape")
+    until(lambda: bool((map_of(still, "bare")[y, x] == CLASSES[0]).all()))
+    still.faults.clear()  # the browser notes each 404
+
+
+@pytest.mark.parametrize(
+    ("run", "says"),
+    [
+        ("late", "No map at epoch 1."),
+        ("damaged", f"The layout has the shape {COUNT}\N{MULTIPLICATION SIGN}3, not N\N{MULTIPLICATION SIGN}2."),
+        ("without", "without has no embedding of fc."),
+        ("failed", "The drawing at epoch 1 failed. ValueError: the features are gone"),
+    ],
+)
+def test_what_is_missing_is_said(still: Tab, embedded: Served, run: str, says: str) -> None:
+    address, written = embedded
+    still.open(address, f"view=embedding&runs=first,{run}&epoch=1").ready()
+    until(lambda: drawn_at(still, "first", written, 1) or run == "late")
+    assert says in re.sub(r"\s+", " ", still.frame.locator(f"section[data-run={run}]").inner_text())
+
+
+def test_while_a_layout_is_on_its_way_the_one_before_stays(still: Tab, embedded: Served) -> None:
+    still.page.route("**/blob?run=first&seq=3&item=1&*", lambda route: None)
+    still.open(embedded[0], f"{BOTH}&epoch=1").ready()
+    still.frame.wait_for_selector("[data-run=turned] .map-of-points")
+    still.press("End")
+    still.frame.wait_for_selector("[data-run=first] .about-map:has-text('from epoch 1')")
+    assert still.frame.locator("[data-run=first] .map-of-points").count() == 1
+    assert still.frame.inner_text("[data-run=turned] .about-map") == ""
+    still.page.unroute_all(behavior="ignoreErrors")
+
+
+def test_a_layer_is_chosen(still: Tab, embedded: Served) -> None:
+    address, written = embedded
+    still.open(address, "view=embedding&runs=layers&epoch=0").ready()
+    until(lambda: drawn_at(still, "layers", written, 0))
+    still.frame.select_option(".embedding-bar select", "conv")
+    until(lambda: drawn_at(still, "layers", written, 2))
+
+
+def test_the_ground_follows_the_dark_mode(still: Tab, embedded: Served) -> None:
+    still.open(embedded[0], BOTH, host=True, dark=True).ready()
+    assert map_of(still, "first")[0, 0].tolist() == [48, 48, 48]
+    still.page.evaluate("document.body.classList.remove('dark-mode')")
+    until(lambda: map_of(still, "first")[0, 0].tolist() == [255, 255, 255])
+
+
+def test_the_wheel_enlarges_and_moves_all_maps_together(still: Tab, embedded: Served) -> None:
+    address, written = embedded
+    still.open(address, f"{BOTH}&epoch=0").ready()
+    until(lambda: drawn_at(still, "first", written, 0))
+    hover_point(still, "first", place_of(still, written, 0, 9))
+    still.page.keyboard.down("Control")
+    still.page.mouse.wheel(0, -300)
+    still.page.keyboard.up("Control")
+    still.frame.wait_for_selector(".zoom:has-text('2.7')")
+    still.frame.wait_for_selector(".card:has-text('point 9')")  # what is pointed at stays under the pointer
+    assert (map_of(still, "first") == map_of(still, "turned")).mean() > 0.99
+
+
+def test_alignment_equals_procrustes_by_singular_values(still: Tab, embedded: Served) -> None:
+    still.open(embedded[0], BOTH).ready()
+    rng = np.random.default_rng(0)
+    for mirrored in (False, True):
+        points, noise = rng.normal(size=(2, 40, 2))
+        reference = points @ np.array([[0.28, -0.96], [0.96, 0.28]]) * ([1, -1] if mirrored else 1) + [3, 4] + noise / 3
+        found = import_and(
+            still,
+            "procrustes.js",
+            "(module, [p, q]) => module.align(Float32Array.from(p), Float32Array.from(q))",
+            [points.ravel().tolist(), reference.ravel().tolist()],
+        )
+        u, _, vt = np.linalg.svd((points - points.mean(0)).T @ (reference - reference.mean(0)))
+        rotation = (u @ vt).T
+        assert np.allclose([[found["a"], found["b"]], [found["c"], found["d"]]], rotation, atol=1e-5)
+        assert np.allclose([found["x0"], found["y0"]], reference.mean(0) - rotation @ points.mean(0), atol=1e-5)
+        assert (np.linalg.det(rotation) < 0) == mirrored
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 60, 997, 10_000])
+def test_snapping_gives_each_point_a_place_of_its_own_near_its_neighbours(
+    still: Tab, embedded: Served, count: int
+) -> None:
+    still.open(embedded[0], BOTH).ready()
+    points = np.random.default_rng(count).uniform(0, 1, (count, 2)) * [500, 400]
+    code = """(module, p) => {
+        const places = Float32Array.from([...p, NaN, NaN]);
+        const made = [0, 1].map(() => module.snap(places, { width: 500, height: 400 }, 1));
+        return made.map((one) => [one.columns, one.rows, one.width, ...one.places.slice(0, -2)]);
+    }"""
+    found, again = import_and(still, "snap.js", code, points.ravel().tolist())
+    assert found == again
+    columns, rows, side = found[:3]
+    snapped = np.array(found[3:]).reshape(-1, 2)
+    cells = np.round((snapped - snapped.min(0)) / side).astype(int)
+    assert len({tuple(cell) for cell in cells}) == count <= columns * rows
+    assert cells.max(0).tolist() <= [columns - 1, rows - 1]
+    assert (snapped.min(0) >= side / 2 - 0.01).all()
+    assert (snapped.max(0) <= np.array([500, 400]) - side / 2 + 0.01).all()
+    if count >= 60:
+        assert np.linalg.norm(snapped - points, axis=1).mean() < 500 * 0.1
+
+
+def test_the_nearest_point_and_those_in_a_lasso_equal_brute_force(still: Tab, embedded: Served) -> None:
+    still.open(embedded[0], BOTH).ready()
+    rng = np.random.default_rng(1)
+    points, looks = rng.normal(size=(500, 2)) * 100, rng.normal(size=(50, 2)) * 130
+    code = """(module, [p, looks]) => {
+        const buckets = module.sortIntoBuckets(Float32Array.from([NaN, NaN, ...p]));
+        return looks.map(([x, y]) => module.nearestPoint(buckets, x, y, 12));
+    }"""
+    found = import_and(still, "buckets.js", code, [points.ravel().tolist(), looks.tolist()])
+    distances = np.linalg.norm(looks[:, None] - points[None], axis=-1)
+    expected = np.where(distances.min(1) < 12, 1 + distances.argmin(1), -1)
+    assert found == expected.tolist()
+    assert 0 < (expected < 0).sum() < 50
+    triangle = [{"x": -50, "y": -80}, {"x": 90, "y": -10}, {"x": 0, "y": 100}]
+    inside = import_and(
+        still,
+        "buckets.js",
+        "(module, [p, line]) => module.pointsInside(Float32Array.from(p), line)",
+        [points.ravel().tolist(), triangle],
+    )
+    corners = np.array([[one["x"], one["y"]] for one in triangle])
+    ahead = np.roll(corners, -1, axis=0) - corners
+    rest = points[:, None] - corners
+    assert inside == np.flatnonzero((ahead[:, 0] * rest[..., 1] - ahead[:, 1] * rest[..., 0] > 0).all(1)).tolist()
