@@ -1,14 +1,18 @@
 """Occlusion maps of one photograph, against Captum at its best of `perturbations_per_eval` 1, 8, 32, 64.
 
-One thread, process time, rounds interleaved, the median of each, and the ratio; also against the plain forward pass in
-batches (the best of 8 and 32), and the largest difference of the probabilities. Random weights with calibrated
-BatchNorm: fine for time and exactness.
+Prints a table. One thread, process time, rounds interleaved, the median of each. "plain" is the model's own forward
+pass in batches (the best of 8 and 32); "multiplications" is how many times fewer of them are done than by a forward pass
+per place, the bound of what computing less can give; "memory" is the peak of the process above what it held before, in
+a fresh process each, against Captum at its best. Random weights with calibrated BatchNorm: fine for time and exactness.
 
     python benchmarks/occlusion.py
     python benchmarks/occlusion.py --rounds 1 --only resnet18
 """
 
 import argparse
+import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from statistics import median
@@ -17,6 +21,7 @@ import torch
 import torchvision
 from captum.attr import Occlusion
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from lightning_viz.functional import occlusion_map
 
@@ -40,7 +45,7 @@ def photograph(size: int) -> Tensor:
     """A photograph that scikit-learn ships, normalised."""
     from sklearn.datasets import load_sample_images
 
-    image = torch.from_numpy(load_sample_images().images[0]).permute(2, 0, 1)[None] / 127.5 - 1
+    image = torch.tensor(load_sample_images().images[0]).permute(2, 0, 1)[None] / 127.5 - 1
     return nn.functional.interpolate(image[..., :427, 100:527], (size, size), mode="area")
 
 
@@ -98,43 +103,77 @@ def plain_map(model: nn.Module, image: Tensor, square: int, stride: int, batch: 
     return torch.cat(shares).reshape(len(places), len(places))
 
 
+def ours(model: nn.Module, image: Tensor, square: int, stride: int) -> Tensor:
+    """Our map of the first class's probability."""
+    return occlusion_map(model, image, classes=0, square=square, stride=stride).probability[0]
+
+
+def multiplications(run: Callable[[], object]) -> int:
+    """How many a function does, in convolutions and products of matrices."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        run()
+    return counter.get_total_flops() // 2
+
+
+def peak(name: str, way: str) -> int:
+    """Peak memory in MB of a fresh process above what it holds before."""
+    command = [sys.executable, "-W", "ignore", __file__, "--only", name, "--peak", way]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def print_peak(name: str, way: str) -> None:
+    """Do one map and print how much memory that took."""
+    _, size, square, stride = next(case for case in CASES if case[0] == name)
+    image = photograph(size)
+    model = network(name, image)
+    with torch.no_grad():
+        model(image)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if way == "ours":
+        ours(model, image, square, stride)
+    else:
+        captum_map(model, image, square, stride, int(way))
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+
+
 def measure(name: str, size: int, square: int, stride: int, rounds: int) -> str:
     """Give one line of the table."""
     image = photograph(size)
     model = network(name, image)
-    evals = EVALS if rounds > 1 or name == "small net" else (8, 32)
-
-    def ours() -> Tensor:
-        return occlusion_map(model, image, classes=0, square=square, stride=stride).probability[0]
-
-    ways: dict[str, Callable[[], Tensor]] = {"ours": ours}
-    ways |= {f"Captum {n}": lambda n=n: captum_map(model, image, square, stride, n) for n in evals}
+    ways: dict[str, Callable[[], Tensor]] = {"ours": lambda: ours(model, image, square, stride)}
+    ways |= {f"Captum {n}": lambda n=n: captum_map(model, image, square, stride, n) for n in EVALS}
     ways |= {f"plain {n}": lambda n=n: plain_map(model, image, square, stride, n) for n in (8, 32)}
     times: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
         for way, run in ways.items():
             times[way].append(timed(run)[0])
-    best = {
-        kind: min((median(t), way) for way, t in times.items() if way.startswith(kind)) for kind in ("Captum", "plain")
-    }
-    own = median(times["ours"])
-    expected = plain_map(model, image, square, stride, 8)
-    found = ours()[: len(expected), : len(expected)]
-    faster, than_plain = best["Captum"][0] / own, best["plain"][0] / own
+    captum, best = min((median(taken), way) for way, taken in times.items() if way.startswith("Captum"))
+    plain = min(median(taken) for way, taken in times.items() if way.startswith("plain"))
+    own, expected = median(times["ours"]), plain_map(model, image, square, stride, 8)
+    found = ways["ours"]()
+    fewer = found.numel() * multiplications(lambda: model(image)) / multiplications(ways["ours"])
+    off = float((found[: len(expected), : len(expected)] - expected).abs().max())
     return (
-        f"{name} {size}x{size}, {square}/{stride}, {found.numel()} places: {own:.2f} s, {best['Captum'][1]} "
-        f"{best['Captum'][0]:.2f} s: {faster:.1f} times faster; plain batches: {than_plain:.1f}; "
-        f"largest difference {float((found - expected).abs().max()):.0e} of probability"
+        f"| {name} {size}x{size}, {square}/{stride} | {found.numel()} | {own:.2f} s | **{captum / own:.1f}** ({best}) | "
+        f"{plain / own:.1f} | {fewer:.1f} | {peak(name, 'ours')} MB / {peak(name, best.split()[1])} MB | {off:.0e} |"
     )
 
 
 def main() -> None:
-    """Print one line per network."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", help="one network")
-    rounds, only = vars(parser.parse_args()).values()
+    parser.add_argument("--peak", help=argparse.SUPPRESS)
+    rounds, only, way = vars(parser.parse_args()).values()
     torch.set_num_threads(1)
+    if way:
+        print_peak(only, way)
+        return
+    print(
+        "| network, square/stride | places | ours | x Captum's best | x plain | multiplications | memory | difference |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     for case in CASES:
         if only in (None, case[0]):
             print(measure(*case, rounds), flush=True)

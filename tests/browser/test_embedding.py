@@ -10,8 +10,10 @@ import pytest
 from browser.embeddings import COUNT, HASH, HEIGHT, NAMES, NEAREST, WIDTH, Embedded, hover_point, map_of, places
 from browser.harness import Tab
 
+from lightning_viz.render.palettes import class_colours
+
 BOTH = "view=embedding&runs=first,turned"
-CLASSES = np.array([[0x4E, 0x79, 0xA7], [0xF2, 0x8E, 0x2B], [0xE1, 0x57, 0x59]])
+CLASSES = class_colours(range(3))
 
 Served = tuple[str, Embedded]
 

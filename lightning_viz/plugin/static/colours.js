@@ -13,16 +13,21 @@ const ANCHORS = {
   diverging: "053061 2166ac 4393c3 92c5de f7f7f7 f4a582 d6604d b2182b 67001f",
 };
 
+/** A code of six hexadecimal digits as red, green, blue. @param {string} code */
+const channelsOf = (code) => [0, 2, 4].map((at) => parseInt(code.slice(at, at + 2), 16));
+
 /** Of the classes 0, 1, ...; after the last they begin again. As in `render/palettes.py`. */
-export const CLASS_COLOURS =
+const CLASSES =
   "0072b2 e69f00 009e73 cc79a7 d55e00 56b4e9 e8dc3c 84303c 8478fc 605400 48486c b4cca8 906c48 fcb4cc 0048c0 9c9c54 006c60 846c90 3cd8f0 f07884"
-    .split(" ").map((code) => `#${code}`);
+    .split(" ").map(channelsOf);
 
-/** Of what has no class. */
-export const NO_CLASS = "#9a9a9a";
+const NO_CLASS = channelsOf("9a9a9a");
 
-/** @param {number} number */
-export const classColour = (number) => (number >= 0 ? CLASS_COLOURS[number % CLASS_COLOURS.length] : NO_CLASS);
+/**
+ * Red, green and blue of a class; grey for what has none.
+ * @param {number} number
+ */
+export const classColour = (number) => (number >= 0 ? CLASSES[number % CLASSES.length] : NO_CLASS);
 
 const NAN = [255, 0, 255];
 const PLUS_INFINITY = [255, 230, 0];
@@ -51,7 +56,7 @@ const palettes = new Map();
 export function palette(name) {
   const known = palettes.get(name);
   if (known) return known;
-  const anchors = ANCHORS[name].split(" ").map((code) => [0, 2, 4].map((at) => parseInt(code.slice(at, at + 2), 16)));
+  const anchors = ANCHORS[name].split(" ").map(channelsOf);
   const colours = Array.from({ length: 256 }, (_, step) => {
     const place = (step * (anchors.length - 1)) / 255;
     const below = Math.min(Math.floor(place), anchors.length - 2);
@@ -63,19 +68,6 @@ export function palette(name) {
 
 /** A palette from left to right, for a legend. @param {Palette} name */
 export const gradient = (name) => `linear-gradient(to right, ${ANCHORS[name].split(" ").map((code) => `#${code}`).join(", ")})`;
-
-/** One per class, told apart by most people who are colour-blind too; the same as in Python. */
-const CLASSES = "4e79a7 f28e2b e15759 76b7b2 59a14f edc948 b07aa1 ff9da7 9c755f bab0ac".split(" ").map((code) => [0, 2, 4].map((at) => parseInt(code.slice(at, at + 2), 16)));
-
-/**
- * The colour of a class: after the ten, the same ones lighter, then darker, and so on.
- * @param {number} label
- * @returns {number[]} red, green, blue
- */
-export function classColour(label) {
-  const [turn, own] = [Math.floor(label / CLASSES.length) % 3, CLASSES[label % CLASSES.length]];
-  return turn === 0 ? own : own.map((channel) => Math.round(turn === 1 ? channel + 0.5 * (255 - channel) : 0.6 * channel));
-}
 
 /**
  * low..high to 0..255, clipped. In halves and in float32, like the Python side.

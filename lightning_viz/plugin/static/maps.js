@@ -99,8 +99,8 @@ export function drawMap({ data, height, width }, range, colours) {
 export function drawClasses({ data, height, width }) {
   const { image, pixels } = paper(height, width);
   for (let i = 0; i < pixels.length; i++) {
-    const code = parseInt(classColour(data[i]).slice(1), 16);
-    pixels[i] = packed(code >> 16, (code >> 8) & 255, code & 255);
+    const [red, green, blue] = classColour(data[i]);
+    pixels[i] = packed(red, green, blue);
   }
   return image;
 }

@@ -1,6 +1,6 @@
 /** A map of points on its two canvases: pixels below, marks above. */
 
-import { classColour, GREY, packed } from "./colours.js";
+import { classColour, packed } from "./colours.js";
 import { placeInSheet } from "./components/thumb.js";
 import { differ, isLabel } from "./embedding.js";
 import { drawDots, drawTiles, mix } from "./scatter.js";
@@ -47,7 +47,7 @@ export function colourPoints({ labels, sample }, emphasis, selected, near) {
   const chosen = new Set([...selected, ...near.map(({ point }) => point)]);
   for (let point = 0; point < count; point++) {
     const label = labels ? (isLabel(labels[point]) ? labels[point] : -1) : 0;
-    if (!palette.has(label)) palette.set(label, packed(.../** @type {[number, number, number]} */ (label < 0 ? [GREY, GREY, GREY] : classColour(label))));
+    if (!palette.has(label)) palette.set(label, packed(.../** @type {[number, number, number]} */ (classColour(label))));
     colours[point] = palette.get(label);
     if (faint && (selected.length ? !chosen.has(point) : labels?.[point] !== emphasis)) faint[point] = near.length ? FAINTER : FAINT;
     if (faint?.[point]) colours[point] = mix(colours[point], back, faint[point]);

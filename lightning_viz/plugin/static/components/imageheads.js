@@ -75,7 +75,7 @@ function Classes({ column, found }) {
   const shown = all ? [...names.keys()] : [...new Set(found.flatMap(({ values }) => [...(values?.data ?? [])]))].sort((a, b) => a - b);
   return html`<p class="legend-classes" title=${shown.map((one) => classNameOf(record, one)).join("\n")}>
     <span class="dim">${column.kind.title}, the most likely class:</span>
-    ${shown.map((one) => html`<span key=${one}><i style=${`background:${classColour(one)}`}></i>${classNameOf(record, one)}</span>`)}
+    ${shown.map((one) => html`<span key=${one}><i style=${`background:rgb(${classColour(one).join(" ")})`}></i>${classNameOf(record, one)}</span>`)}
   </p>`;
 }
 
