@@ -1,8 +1,8 @@
 """Occlusion maps of one photograph, against Captum at its best of `perturbations_per_eval` 1, 8, 32, 64.
 
 Prints a table. One thread, process time, rounds interleaved, the median of each. "plain" is the model's own forward
-pass in batches (the best of 8 and 32); "multiplications" is how many times fewer of them are done than by a forward pass
-per place, the bound of what computing less can give; "memory" is the peak of the process above what it held before, in
+pass in batches (the best of 8 and 32); "multiplications" is how many times fewer are done than by a forward pass per
+place, the bound of what computing less can give; "memory" is the peak of the process above what it held before, in
 a fresh process each, against Captum at its best. Random weights with calibrated BatchNorm: fine for time and exactness.
 
     python benchmarks/occlusion.py
@@ -154,8 +154,8 @@ def measure(name: str, size: int, square: int, stride: int, rounds: int) -> str:
     fewer = found.numel() * multiplications(lambda: model(image)) / multiplications(ways["ours"])
     off = float((found[: len(expected), : len(expected)] - expected).abs().max())
     return (
-        f"| {name} {size}x{size}, {square}/{stride} | {found.numel()} | {own:.2f} s | **{captum / own:.1f}** ({best}) | "
-        f"{plain / own:.1f} | {fewer:.1f} | {peak(name, 'ours')} MB / {peak(name, best.split()[1])} MB | {off:.0e} |"
+        f"| {name} {size}x{size}, {square}/{stride} | {found.numel()} | {own:.2f} s | **{captum / own:.1f}** ({best}) "
+        f"| {plain / own:.1f} | {fewer:.1f} | {peak(name, 'ours')} MB / {peak(name, best.split()[1])} MB | {off:.0e} |"
     )
 
 

@@ -208,4 +208,6 @@ def _flat(value: Any) -> list[Any]:
 def _values(argument: Any) -> list[int]:
     if isinstance(argument, Value):
         return [argument.number]
-    return [value for one in argument for value in _values(one)] if isinstance(argument, list) else []
+    if not isinstance(argument, list):
+        return []
+    return [value for one in argument if isinstance(one, (Value, list)) for value in _values(one)]

@@ -19,6 +19,7 @@ from lightning_viz.functional.increments import (
     run,
     whole_maps,
 )
+from lightning_viz.functional.parts import channels_last, cut
 from lightning_viz.layers import capture
 from lightning_viz.outputs import Output, as_maps, find_scores
 from lightning_viz.trace import Trace, trace
@@ -118,8 +119,8 @@ def hide(prepared: Prepared, grid: Grid, size: int, advance: Callable[[int], obj
     """
     question, _, way, together = prepared
     answers = []
-    for first in range(0, len(grid), together):
-        part = grid[first : first + together]
+    # Of one size as far as possible: each new shape costs the convolutions a preparation.
+    for part in np.array_split(grid, -(-len(grid) // together)):
         if way is not None:
             try:
                 answers.append(_by_increments(way, question, part, size))
@@ -214,7 +215,7 @@ def _by_forward(question: Question, places: Grid, size: int) -> tuple[Tensor, Te
 
 
 def _hidden(question: Question, places: Grid, size: int) -> Tensor:
-    return torch.cat([question.content[:, :, top : top + size, left : left + size] for top, left in places.tolist()])
+    return cut(channels_last(question.content), places[:, 0], places[:, 1], size, size)
 
 
 def _plainly(question: Question, images: Tensor) -> tuple[Tensor, Tensor | None]:

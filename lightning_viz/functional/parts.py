@@ -74,9 +74,9 @@ def paste(boxes: Tensor, part: Part, tops: NDArray[np.int64], lefts: NDArray[np.
 
 def place(first: NDArray[np.int64], last: NDArray[np.int64], room: int) -> Span:
     """Boxes of one size that hold what differs and lie inside the map."""
-    first, last = first.clip(0, room), last.clip(0, room)
+    first, last = (np.minimum(np.maximum(side, 0), room) for side in (first, last))
     size = max(1, int((last - first).max()))
-    return Span(first, last, first.clip(0, room - size), size)
+    return Span(first, last, np.minimum(first, room - size), size)
 
 
 def large(rows: Span, columns: Span, shape: Sequence[int]) -> bool:
