@@ -18,9 +18,11 @@ ITERATIONS = {"openTSNE": (750, 100), "scikit-learn": (1000, 250)}
 """How many by default: of a cold start, of a warm one."""
 
 EXAGGERATED = 250
-"""The first iterations of a cold start pull clusters together."""
+"""The first iterations of a cold start pull clusters together; in a warm one even a little of it lets points wander."""
 
-COMPONENTS = 50
+COMPONENTS = 100
+"""Of the usual 50 the divergence on MNIST is 4 % larger, for the same time."""
+
 FEWEST = 5
 START = 1e-4
 """Spread of the first layout of a cold start."""
@@ -42,7 +44,7 @@ def tsne(
     epoch, and goes on from there for a few iterations: points move instead of jumping, ten times as fast.
 
     Args:
-        features: ``(N, D)`` float. Reduced to 50 principal components first. Left untouched.
+        features: ``(N, D)`` float. Reduced to 100 principal components first. Left untouched.
         init: ``(N, 2)`` layout to go on from. A point that is NaN there starts between its neighbours in feature space.
         perplexity: About how many neighbours a point has; at most (N - 1) / 3 is used.
         seed: The same seed gives the same layout, whatever the number of threads.
@@ -53,8 +55,8 @@ def tsne(
     Returns:
         ``(N, 2)`` float32 on the CPU, centred; NaN rows where features are NaN or infinite. Where there is nothing to
         lay out the answer is simple: zeros where all features are equal, the first two principal components for
-        fewer than 5 points. O(N log N) an iteration, O(N x perplexity) memory; the search for neighbours takes O(N^2)
-        time. The random streams of torch, NumPy and Python are left as they are.
+        fewer than 5 points. O(N log N) an iteration, O(N (D + perplexity)) memory; the search for neighbours takes
+        O(N^2) time. The random streams of torch, NumPy and Python are left as they are.
 
     Raises:
         ValueError: Shapes that do not fit, no such engine, a perplexity that is not positive, iterations below 1.
@@ -141,7 +143,7 @@ def _lay_out(
 
 
 def _principal_components(points: Array, seed: int) -> Array:
-    """Give (n, 2 to 50), within -1 and 1; zeros where all points are equal."""
+    """Give (n, 2 to 100), within -1 and 1; zeros where all points are equal."""
     if not (points != points[0]).any():
         return np.zeros((len(points), 2), np.float32)
     from sklearn.decomposition import PCA  # noqa: PLC0415 (takes a second to import)
