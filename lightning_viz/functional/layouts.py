@@ -143,15 +143,14 @@ def _lay_out(
 
 
 def _principal_components(points: Array, seed: int) -> Array:
-    """Give (n, 2 to 100), within -1 and 1; zeros where all points are equal."""
+    """Give (n, 2 to 100), scaled; zeros where all points are equal."""
     if not (points != points[0]).any():
         return np.zeros((len(points), 2), np.float32)
     from sklearn.decomposition import PCA  # noqa: PLC0415 (takes a second to import)
 
-    # Centred and scaled, so that no square overflows or vanishes.
+    # Scaled, so that no square overflows or vanishes; centred in float64, for features that are far from zero.
     points = points / np.abs(points).max()
     points -= points.mean(0, dtype=np.float64).astype(np.float32)
-    points /= np.abs(points).max()
     found: Array = PCA(min(COMPONENTS, *points.shape), random_state=seed).fit_transform(points)
     return np.asarray(np.pad(found, ((0, 0), (0, max(0, 2 - found.shape[1])))))
 

@@ -121,7 +121,7 @@ def knn_accuracy(labels: Tensor | None, indices: Tensor) -> float:
         )
     there = indices >= 0
     votes = labels[indices.clamp(min=0)]
-    counts = ((votes[:, :, None] == votes[:, None]) & there[:, None]).sum(2) * there
+    counts = ((votes[:, :, None] == votes[:, None]) & there[:, None]).sum(2)
     winners = (counts == counts.amax(1, keepdim=True)) & there
     answers = votes.masked_fill(~winners, torch.iinfo(votes.dtype).max).amin(1)
     return float((answers == labels)[there.any(1)].float().mean())

@@ -220,11 +220,13 @@ def test_a_tensor_a_data_set_and_a_loader_give_the_same() -> None:
 
 
 def test_images_take_the_type_of_the_weights_and_are_left_untouched() -> None:
-    images = IMAGES.clone()
-    features = collect_features(Spoils().double(), [images])
-    assert features.dtype == torch.float32
-    torch.testing.assert_close(features, 2 * IMAGES.mean((2, 3)))
-    assert torch.equal(images, IMAGES)
+    for model in (Spoils(), Spoils().double()):
+        images = IMAGES.clone()
+        features = collect_features(model, [images])
+        assert features.dtype == torch.float32
+        torch.testing.assert_close(features, 2 * IMAGES.mean((2, 3)))
+        assert feature_layer(model.float(), images) == "head"
+        assert torch.equal(images, IMAGES)
 
 
 def test_the_model_is_left_as_found_also_after_an_error() -> None:

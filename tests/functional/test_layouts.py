@@ -114,6 +114,7 @@ LITTLE = {
     "as large as they get": 3e38 * noise(60, 8).sign() + 1e37 * noise(60, 8).clamp(-1, 1),
     "small": 1e-42 * noise(60, 8),
     "far from zero": 1e4 + noise(60, 8),
+    "nearly equal": 1e4 + 0.01 * noise(60, 8),
     "half": noise(60, 8).half(),
     "with a graph": noise(60, 8).requires_grad_(),
 }
