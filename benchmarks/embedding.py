@@ -106,12 +106,13 @@ def over_epochs(contenders: dict[str, Layout], epochs: int) -> None:
                 [start[column] / warm[column] for start, warm in zip(found[f"{engine}, PCA start"], rows, strict=True)]
                 for column in (4, 5)
             )
+            lag = [warm[3] - theirs[3] for warm, theirs in zip(rows, found[BASELINE], strict=True)]
             print(
-                f"{engine}: {faster:.1f}x (floor {floor}x {'held' if faster >= floor else 'MISSED'}); a PCA start drifts "
-                f"{median(raw):.1f} times as far, {median(aligned):.1f} times after alignment; epoch by epoch "
-                f"{', '.join(f'{one:.1f}' for one in aligned)}; trustworthiness "
-                f"{', '.join(f'{warm[3] - theirs[3]:+.4f}' for warm, theirs in zip(rows, found[BASELINE], strict=True))}"
+                f"{engine}: {faster:.1f}x (floor {floor}x {'held' if faster >= floor else 'MISSED'}); a PCA start "
+                f"drifts {median(raw):.1f}x as far, {median(aligned):.1f}x after alignment"
             )
+            print("  epoch by epoch", ", ".join(f"{ratio:.1f}x" for ratio in aligned))
+            print("  trustworthiness", ", ".join(f"{one:+.4f}" for one in lag), flush=True)
 
 
 def cold(contenders: dict[str, Layout]) -> None:

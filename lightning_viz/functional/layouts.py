@@ -148,8 +148,8 @@ def _principal_components(points: Array, seed: int) -> Array:
         return np.zeros((len(points), 2), np.float32)
     from sklearn.decomposition import PCA  # noqa: PLC0415 (takes a second to import)
 
-    # Scaled, so that no square overflows or vanishes; centred in float64, for features that are far from zero.
-    points = points / np.abs(points).max()
+    # Scaled by a power of two, which is exact, so that no square overflows or vanishes; centred for features far from zero.
+    points = np.ldexp(points, -np.frexp(np.abs(points).max())[1])
     points -= points.mean(0, dtype=np.float64).astype(np.float32)
     found: Array = PCA(min(COMPONENTS, *points.shape), random_state=seed).fit_transform(points)
     return np.asarray(np.pad(found, ((0, 0), (0, max(0, 2 - found.shape[1])))))

@@ -142,6 +142,13 @@ def test_there_is_always_a_finite_centred_layout_without_a_warning(
     assert not [record for record in caplog.records if record.levelname != "INFO"]
 
 
+def test_features_far_from_zero_are_laid_out_as_well() -> None:
+    features = noise(200, 4)
+    moved = features + 3e4
+    near, far = tsne(moved - 3e4), tsne(moved)
+    assert trustworthiness(features, far) == pytest.approx(trustworthiness(features, near), abs=0.01)
+
+
 @both_engines
 def test_equal_features_lie_in_one_place(engine: str) -> None:
     features = torch.full((100, 8), 0.1)

@@ -109,6 +109,7 @@ def test_missing_neighbours_have_no_vote() -> None:
     assert knn_accuracy(labels, torch.tensor([[1, -1, -1], [2, 0, -1], [3, 0, 1], [-1, -1, -1]])) == pytest.approx(
         2 / 3
     )
+    assert knn_accuracy(torch.tensor([5, 3]), torch.tensor([[-1, -1, -1, -1], [0, 1, -1, -1]])) == 1
     assert np.isnan(knn_accuracy(labels, torch.full((4, 2), -1)))
     assert np.isnan(knn_accuracy(None, torch.zeros(4, 2).long()))
     assert knn_accuracy(torch.ones(4).long(), torch.tensor([[1], [0], [1], [0]])) == 1
