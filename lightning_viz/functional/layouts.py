@@ -148,7 +148,7 @@ def _principal_components(points: Array, seed: int) -> Array:
         return np.zeros((len(points), 2), np.float32)
     from sklearn.decomposition import PCA  # noqa: PLC0415 (takes a second to import)
 
-    # Scaled by a power of two, which is exact, so that no square overflows or vanishes; centred for features far from zero.
+    # Scaled by a power of two, which is exact, so that no square overflows or vanishes; centred for what is far from 0.
     points = np.ldexp(points, -np.frexp(np.abs(points).max())[1])
     points -= points.mean(0, dtype=np.float64).astype(np.float32)
     found: Array = PCA(min(COMPONENTS, *points.shape), random_state=seed).fit_transform(points)
