@@ -36,6 +36,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/reconstruction.py
 	$(BIN)/python benchmarks/functional_relu.py
 	$(BIN)/python benchmarks/top_patches.py
+	$(BIN)/python benchmarks/embedding.py
 
 node_modules/.done: package-lock.json
 	npm ci --no-audit --no-fund

@@ -9,7 +9,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler, Subset
 
-__all__ = ["Batch", "BatchFn", "Data", "count_images", "read_batches", "same_twice", "spread", "unpack_batch"]
+__all__ = [
+    "Batch",
+    "BatchFn",
+    "Data",
+    "count_images",
+    "read_batches",
+    "same_twice",
+    "spread",
+    "unpack_batch",
+    "with_progress",
+]
 
 Batch = Any
 BatchFn = Callable[[Batch], tuple[Tensor, Tensor | None]]
@@ -156,6 +166,28 @@ def count_images(data: Data, max_images: int | None) -> int | None:
     if not _is_a_map(source):
         return None
     return min(len(source), max_images or len(source))
+
+
+def with_progress(
+    batches: Iterable[tuple[Tensor, Tensor]], data: Data, max_images: int | None, who: str
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Show a bar for what takes longer than a few seconds.
+
+    Args:
+        batches: What ``read_batches`` gives for these data.
+        data: Says how many images there are, where it is known.
+        max_images: At most so many.
+        who: Stands before the bar.
+
+    Yields:
+        The batches as they are.
+    """
+    from tqdm import tqdm  # noqa: PLC0415 (only here)
+
+    with tqdm(total=count_images(data, max_images), desc=who, unit=" images", delay=5, leave=False) as bar:
+        for ids, images in batches:
+            yield ids, images
+            bar.update(len(ids))
 
 
 def same_twice(data: Dataset[Any], indices: Sequence[int]) -> bool:

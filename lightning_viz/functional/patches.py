@@ -1,6 +1,6 @@
 """Which images of a data set, and which part of them, excite each unit most."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d
 from torch.utils.data import Dataset
 
-from lightning_viz.batches import BatchFn, Data, count_images, read_batches, unpack_batch
+from lightning_viz.batches import BatchFn, Data, read_batches, unpack_batch, with_progress
 from lightning_viz.functional.receptive import receptive_fields
 from lightning_viz.isolation import isolated, random_streams
 from lightning_viz.layers import find_layers
@@ -86,7 +86,9 @@ def top_patches(
     with isolated(model), torch.no_grad():
         like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
         best: dict[str, _Best] = {}
-        for ids, images in _with_progress(read_batches(data, batch_size, max_images, batch_fn, WHO), data, max_images):
+        for ids, images in with_progress(
+            read_batches(data, batch_size, max_images, batch_fn, WHO), data, max_images, WHO
+        ):
             if not best:
                 best = _prepare(model, modules, images, k, units)
             for one in best.values():
@@ -107,15 +109,6 @@ def _prepare(
         best[name] = _Best(name, module, fields[name].runs, k, units, tuple(images.shape[2:]), fields[name].field.boxes)
         module.register_forward_hook(best[name].look)  # the isolation takes it away
     return best
-
-
-def _with_progress(batches: Iterable[Any], data: Data, max_images: int | None) -> Iterable[Any]:
-    from tqdm import tqdm  # noqa: PLC0415 (only here)
-
-    with tqdm(total=count_images(data, max_images), desc=WHO, unit=" images", delay=5, leave=False) as bar:
-        for ids, images in batches:
-            yield ids, images
-            bar.update(len(ids))
 
 
 class _Best:
