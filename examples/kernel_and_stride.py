@@ -28,6 +28,7 @@ from torchvision.datasets import ImageFolder
 
 from lightning_viz import (
     ActivationMaps,
+    Embedding,
     FeatureEvolution,
     FilterImages,
     GradCAM,
@@ -167,6 +168,7 @@ def train_one(kernel: int, stride: int, arguments: argparse.Namespace) -> float:
             Occlusion(probe=probe, square=16, stride=8),
             TopPatches(layers=["features.0", "features.3", "features.6"], probe=probe),
             FeatureEvolution(layers=["features.0", "features.3", "features.6"], probe=probe),
+            Embedding(probe=probe, every_n_epochs=1),
         ],
         log_every_n_steps=10,
         enable_checkpointing=False,

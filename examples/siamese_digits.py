@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from lightning_viz import Embedding
+from lightning_viz import Embedding, Probe
 
 Pair = tuple[tuple[Tensor, Tensor], Tensor]
 
@@ -112,7 +112,15 @@ def main() -> None:
     trainer = pl.Trainer(
         max_epochs=arguments.epochs,
         logger=TensorBoardLogger(arguments.logdir, name="siamese", default_hp_metric=False),
-        callbacks=[Embedding(layer=embed_one_branch, data=validation_digits)],
+        callbacks=[
+            Embedding(
+                # A batch of pairs says nothing about pictures of single digits.
+                probe=Probe(validation_digits[:16], mean=0.5, std=0.5, class_names=list("0123456789")),
+                every_n_epochs=1,
+                features=embed_one_branch,
+                data=validation_digits,
+            )
+        ],
         log_every_n_steps=10,
         enable_checkpointing=False,
     )

@@ -5,6 +5,7 @@ from .callbacks.attribution import GradCAM as GradCAM
 from .callbacks.attribution import Saliency as Saliency
 from .callbacks.base import Drawing as Drawing
 from .callbacks.base import VizCallback as VizCallback
+from .callbacks.embedding import Embedding as Embedding
 from .callbacks.evolution import FeatureEvolution as FeatureEvolution
 from .callbacks.filters import FilterImages as FilterImages
 from .callbacks.occlusion import Occlusion as Occlusion

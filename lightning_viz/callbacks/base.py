@@ -32,7 +32,8 @@ class VizCallback(ABC, Callback):
         probe: The images that pictures are made from; captured from the first batch when omitted.
         every_n_epochs: Draw when the number of finished epochs is a multiple.
         every_n_train_steps: Draw when the Trainer's ``global_step`` crosses a multiple.
-        epochs: Draw at these numbers of finished epochs. With none of the three: after every epoch.
+        epochs: Draw at these numbers of finished epochs. With none of the three: after every epoch, or at
+            the ``default_epochs`` of a method that takes long.
         on_error: ``"warn"``: a drawing that fails is logged once, marked in the store, and training goes on.
             ``"raise"``: it ends the run.
 
@@ -50,6 +51,8 @@ class VizCallback(ABC, Callback):
 
     method: ClassVar[str]
     """One word for tags and records."""
+    default_epochs: ClassVar[Sequence[int] | None] = None
+    """When to draw if nobody says; None: after every epoch."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Name the method after the class, unless it names itself."""
@@ -68,6 +71,8 @@ class VizCallback(ABC, Callback):
     ) -> None:
         self.layers = layers
         self.probe = probe
+        if every_n_epochs is None and every_n_train_steps is None and epochs is None:
+            epochs = self.default_epochs
         self.schedule = Schedule(type(self).__name__, every_n_epochs, every_n_train_steps, epochs)
         self.on_error: OnError = on_error
         if on_error not in ("warn", "raise"):
@@ -118,6 +123,9 @@ class VizCallback(ABC, Callback):
 
     def before_draw(self, trainer: Trainer, model: nn.Module) -> None:
         """Prepare a drawing, in every process that takes part, outside the isolation."""
+
+    def after_record(self, session: Session, drawing: Drawing, moment: Moment) -> None:
+        """Keep what has no place in a record; called for each drawing."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Check, open the store, and find the probe."""
@@ -209,6 +217,7 @@ class VizCallback(ABC, Callback):
                 if not isinstance(drawing, Drawing):
                     raise TypeError(f"{type(self).__name__}.draw must yield Drawing; got {type(drawing).__name__}.")
                 session.record(self.method, drawing, moment, probe, self.on_error)
+                self.after_record(session, drawing, moment)
 
 
 def _is_text(name: object) -> bool:

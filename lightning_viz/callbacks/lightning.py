@@ -5,9 +5,12 @@ inherits from the callbacks of both is accepted everywhere: bare, in a list, and
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from torch.utils.data import IterableDataset
 
 if TYPE_CHECKING:
     from pytorch_lightning import Callback
@@ -22,7 +25,7 @@ else:
         )
     Callback = type("Callback", tuple(bases), {})
 
-__all__ = ["Callback", "Moment", "moment_of"]
+__all__ = ["Callback", "Moment", "moment_of", "validation_data"]
 
 Trainer = Any
 
@@ -60,3 +63,19 @@ def _epoch(trainer: Trainer, *, epoch_ended: bool) -> float:
         before = progress.total.processed - done
         length = before / finished if finished and before else done + 1
     return float(finished + min(1.0, done / length))
+
+
+def validation_data(trainer: Trainer, who: str) -> Any:
+    """Give the data set of the (first) validation loader.
+
+    Raises:
+        ValueError: There is none, or none with a length and items.
+    """
+    loaders = trainer.val_dataloaders
+    while isinstance(loaders, Sequence | Mapping) and loaders:
+        loaders = next(iter(loaders.values() if isinstance(loaders, Mapping) else loaders))
+    data = getattr(loaders, "dataset", None)
+    map_style = hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, IterableDataset)
+    if data is None or not map_style:
+        raise ValueError(f"{who}: there is no map-style validation data set. Give one: {who}(data=...).")
+    return data

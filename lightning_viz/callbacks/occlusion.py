@@ -1,12 +1,13 @@
 """What matters in the probe's images: their class's probability while a square hides one part after the other."""
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from torch import nn
 
 from lightning_viz.callbacks.attribution import ClassMaps
 from lightning_viz.callbacks.drawing import Drawing
-from lightning_viz.callbacks.patches import LOG_SPACED
+from lightning_viz.callbacks.schedule import LOG_SPACED, is_whole
 from lightning_viz.callbacks.session import OnError
 from lightning_viz.functional.occlusion import Fill, occlusion_map
 from lightning_viz.outputs import Activation
@@ -47,6 +48,8 @@ class Occlusion(ClassMaps):
         'occlusion'
     """
 
+    default_epochs: ClassVar[Sequence[int] | None] = LOG_SPACED
+
     def __init__(
         self,
         layers: str | Sequence[str] | None = None,
@@ -60,11 +63,9 @@ class Occlusion(ClassMaps):
         stride: int | None = None,
         fill: Fill = 0.0,
     ) -> None:
-        if every_n_epochs is None and every_n_train_steps is None and epochs is None:
-            epochs = LOG_SPACED
         super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, activation)
         for name, value in (("square", square), ("stride", stride)):
-            if value is not None and (not isinstance(value, int) or value < 1):
+            if value is not None and not is_whole(value, 1):
                 raise ValueError(f"Occlusion({name}={value!r}): must be a whole number of 1 or more.")
         if isinstance(fill, str) and fill not in ("mean", "blur"):
             raise ValueError(f'Occlusion(fill={fill!r}): must be a number, one per channel, "mean" or "blur".')

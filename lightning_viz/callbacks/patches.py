@@ -8,12 +8,14 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import Dataset, IterableDataset, Subset
+from torch.utils.data import Dataset, Subset
 
 from lightning_viz.batches import spread
 from lightning_viz.callbacks.base import VizCallback
 from lightning_viz.callbacks.drawing import Drawing
+from lightning_viz.callbacks.lightning import validation_data
 from lightning_viz.callbacks.ranks import gathered
+from lightning_viz.callbacks.schedule import LOG_SPACED, is_whole
 from lightning_viz.callbacks.session import OnError
 from lightning_viz.functional.filters import CONVOLUTIONS
 from lightning_viz.functional.patches import PatchTable, cut_patches, merge_tables, read_images, top_patches
@@ -24,10 +26,7 @@ from lightning_viz.layers import find_layers
 from lightning_viz.probe import Probe
 from lightning_viz.render import image_picture, mosaic, signed_picture
 
-__all__ = ["LOG_SPACED", "TopPatches"]
-
-LOG_SPACED = (0, 1, 2, 5, 10, 20, 30, 40, 64, 100, 150, 200, 300, 400, 600, 800, 1000)
-"""The epochs of Zeiler & Fergus, Fig. 4, and on."""
+__all__ = ["TopPatches"]
 
 SHOWN = 16
 """Units, when none are chosen."""
@@ -76,6 +75,7 @@ class TopPatches(VizCallback):
     """
 
     method: ClassVar[str] = "patches"
+    default_epochs: ClassVar[Sequence[int] | None] = LOG_SPACED
     shown_patches: ClassVar[int | None] = None
     """How many of the k get pictures; all when None."""
 
@@ -93,14 +93,14 @@ class TopPatches(VizCallback):
         max_images: int = 2000,
         sharded: bool = False,
     ) -> None:
-        if every_n_epochs is None and every_n_train_steps is None and epochs is None:
-            epochs = LOG_SPACED
         super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error)
         who = type(self).__name__
         for name, value in (("k", k), ("max_images", max_images)):
-            if not _is_whole(value) or value < 1:
+            if not is_whole(value, 1):
                 raise ValueError(f"{who}({name}={value!r}): must be a whole number of 1 or more.")
-        if units is not None and not (isinstance(units, Sequence) and units and all(map(_is_unit, units))):
+        if units is not None and not (
+            isinstance(units, Sequence) and units and all(is_whole(unit, 0) for unit in units)
+        ):
             raise ValueError(f"{who}(units={units!r}): must be whole numbers of 0 or more, at least one.")
         self.data, self.units, self.k, self.max_images, self.sharded = data, units, k, max_images, sharded
         self._data: Any = None
@@ -125,7 +125,7 @@ class TopPatches(VizCallback):
             self._find_data(trainer)
 
     def _find_data(self, trainer: Any) -> None:
-        self._data = self.data if self.data is not None else _validation_data(trainer, type(self).__name__)
+        self._data = self.data if self.data is not None else validation_data(trainer, type(self).__name__)
 
     def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
         """Draw rows of units, columns of patches from the strongest on; and the same places of the reconstructions."""
@@ -228,25 +228,6 @@ class TopPatches(VizCallback):
         same = (table.image_ids[:, :, None] == before[:, None, :]).any(2) & found
         stayed = (table.image_ids[:, 0] == before[:, 0])[found[:, 0]]
         return {"overlap": float(same.sum() / found.sum()), "settled": float(stayed.float().mean())}
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_unit(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _validation_data(trainer: Any, who: str) -> Any:
-    loaders = trainer.val_dataloaders
-    while isinstance(loaders, Sequence | Mapping) and loaders:
-        loaders = next(iter(loaders.values() if isinstance(loaders, Mapping) else loaders))
-    data = getattr(loaders, "dataset", None)
-    map_style = hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, IterableDataset)
-    if data is None or not map_style:
-        raise ValueError(f"{who}: there is no map-style validation data set. Give one: {who}(data=...).")
-    return data
 
 
 def _pictures(patches: Patches, probe: Probe) -> tuple[list[NDArray[np.uint8]], str]:

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Schedule"]
+__all__ = ["LOG_SPACED", "Schedule", "is_whole"]
+
+LOG_SPACED = (0, 1, 2, 5, 10, 20, 30, 40, 64, 100, 150, 200, 300, 400, 600, 800, 1000)
+"""The epochs of Zeiler & Fergus, Fig. 4, and on."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,10 @@ class Schedule:
             raise ValueError(f"{self.who}: {' and '.join(given)} exclude each other; give one.")
         for name in ("every_n_epochs", "every_n_train_steps"):
             value = getattr(self, name)
-            if value is not None and not _is_whole(value, 1):
+            if value is not None and not is_whole(value, 1):
                 raise ValueError(f"{self.who}({name}={value!r}): must be a whole number of 1 or more.")
         if self.epochs is not None and not (
-            isinstance(self.epochs, Sequence) and all(_is_whole(epoch, 0) for epoch in self.epochs)
+            isinstance(self.epochs, Sequence) and all(is_whole(epoch, 0) for epoch in self.epochs)
         ):
             raise ValueError(f"{self.who}(epochs={self.epochs!r}): must be a list of whole numbers of 0 or more.")
 
@@ -55,5 +58,6 @@ class Schedule:
         return every is not None and after // every > before // every
 
 
-def _is_whole(value: object, least: int) -> bool:
+def is_whole(value: object, least: int) -> bool:
+    """Whether something is a whole number, and not a small one."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -8,7 +8,7 @@ A store is the folder ``<run>/plugins/lightning_viz/``::
     blobs/000012-filters-0.png   pictures, and values as .npy (float32)
     index-1.jsonl                the records of a finished fit, one per line; their single files are gone
     probes/given-<hash>.npz      the images that pictures were made from (captured-<hash>.npz: from the loader)
-    probes/<hash>-0.png          the same as pictures, one each
+    probes/<hash>-0.png          the same as pictures, one each; or a sheet of the thumbnails of an embedding's points
 
 No file is ever changed after it has appeared under its name.
 """

@@ -101,16 +101,25 @@ class Store:
             digest.update(f"{name} {array.dtype} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
         key = digest.hexdigest()[:16]
-        if not (self.folder / f"probes/{key}-0.png").exists():
-            # The first is written last: where it is, all are.
-            for number, png in reversed(list(enumerate(pictures()))):
-                self._write_whole(f"probes/{key}-{number}.png", png)
+        self.write_photographs(key, pictures)
         name = f"probes/{'captured' if captured else 'given'}-{key}.npz"
         if not (self.folder / name).exists():
             file = BytesIO()
             np.savez(file, **dict[str, Any](arrays))
             self._write_whole(name, file.getvalue())
         return key
+
+    def write_photographs(self, key: str, pictures: Callable[[], Iterable[bytes]]) -> None:
+        """Keep pictures of images under a hash of theirs, once.
+
+        Args:
+            key: Sixteen hexadecimal digits.
+            pictures: Gives PNGs; called when they are not there yet.
+        """
+        if not (self.folder / f"probes/{key}-0.png").exists():
+            # The first is written last: where it is, all are.
+            for number, png in reversed(list(enumerate(pictures()))):
+                self._write_whole(f"probes/{key}-{number}.png", png)
 
     def _write_whole(self, name: str, content: bytes) -> None:
         path = self.folder / name

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from lightning_viz import Drawing, FeatureEvolution, Probe, TopPatches
-from lightning_viz.callbacks.patches import LOG_SPACED
+from lightning_viz.callbacks.schedule import LOG_SPACED
 from lightning_viz.functional import top_patches
 from lightning_viz.store import Record, read_store, read_values
 

@@ -9,7 +9,8 @@ from torch.utils.data import Dataset
 
 from lightning_viz import Drawing, Probe, TopPatches
 from lightning_viz.batches import spread
-from lightning_viz.callbacks.patches import BEYOND, LOG_SPACED
+from lightning_viz.callbacks.patches import BEYOND
+from lightning_viz.callbacks.schedule import LOG_SPACED
 from lightning_viz.functional import PatchTable, cut_patches, reconstruct, top_patches
 from lightning_viz.render import image_picture, signed_picture
 

@@ -1,0 +1,233 @@
+"""The feature space of a layer as a map of images that unfolds while the network learns."""
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from lightning_viz.callbacks.base import VizCallback
+from lightning_viz.callbacks.drawing import Drawing
+from lightning_viz.callbacks.lightning import Moment, validation_data
+from lightning_viz.callbacks.points import Points, read_points, sample
+from lightning_viz.callbacks.schedule import LOG_SPACED, is_whole
+from lightning_viz.callbacks.session import OnError, Session
+from lightning_viz.functional.embedding import FeatureFn, collect_features, feature_layer
+from lightning_viz.functional.layouts import ITERATIONS, Engine, align, drift, tsne, tsne_engine
+from lightning_viz.functional.neighbours import knn_accuracy, nearest_neighbours, silhouette, trustworthiness
+from lightning_viz.probe import Probe
+from lightning_viz.projector import ProjectorPoints, write_embedding
+from lightning_viz.render import encode_png, scatter_picture
+from lightning_viz.store import Store
+
+__all__ = ["Embedding"]
+
+FALL = 0.005
+"""When trustworthiness falls by so much, the layout lags behind the features, and is worked on for longer."""
+
+LONGER = 250
+"""Iterations more, then."""
+
+
+class Map(NamedTuple):
+    """A layout with what it took and what it is worth."""
+
+    points: str
+    """Their hash."""
+    layout: Tensor
+    iterations: int
+    trust: float
+
+
+class Embedding(VizCallback):
+    """Show the feature space of a layer: images with similar features are near each other.
+
+    One map over all epochs: t-SNE goes on from the layout of the drawing before and is turned onto it, so that points
+    move instead of jumping; the points are the same at every epoch and in every run. Kept are the layout, and the
+    nearest neighbours of each point with their distances in feature space. Logged: ``knn_accuracy`` (of how many
+    points the neighbours tell the class), ``silhouette``, ``trustworthiness`` of the layout, and ``drift``, how far
+    points have moved, by the radius of the layout. The features themselves go to TensorBoard's Projector. It needs a
+    pass over the points, so it is drawn at epochs 0, 1, 2, 5, 10, 20, 30, 40, 64, 100, ... and at the end, unless you
+    say otherwise.
+
+    Args:
+        layers: Names or globs: what a layer gives, averaged over places or tokens. When omitted, the input of the last
+            linear layer that runs.
+        probe: Its mean, std, class names and ``batch_fn`` are used; its images are not.
+        every_n_epochs: Draw when the number of finished epochs is a multiple.
+        every_n_train_steps: Draw when the Trainer's ``global_step`` crosses a multiple.
+        epochs: Draw at these numbers of finished epochs.
+        on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
+        features: Instead of a layer: a function from (model, images) to features ``(N, D)``, for one branch of a
+            Siamese network.
+        data: Map-style data set without augmentation; that of the (first) validation loader when omitted.
+        max_points: So many of its items, spread over it.
+        neighbours: How many of each point are kept.
+        perplexity: About how many neighbours a point has in the layout.
+        engine: Who computes the layout: ``"auto"`` (openTSNE where it is installed), ``"openTSNE"``,
+            ``"scikit-learn"``.
+        projector: Whether to write the features for TensorBoard's Projector, of at most 20 epochs.
+
+    Raises:
+        ValueError: A wrong argument, when constructed; a layer that the model lacks, before the first batch.
+        ImportError: openTSNE is asked for and not installed, when constructed.
+
+    Source: van der Maaten & Hinton, Visualizing data using t-SNE, 2008; Krizhevsky et al., ImageNet classification with
+    deep convolutional neural networks, 2012, section 6.1 (neighbours).
+
+    Example:
+        >>> Embedding(max_points=500, every_n_epochs=1).method
+        'embedding'
+    """
+
+    method: ClassVar[str] = "embedding"
+    default_epochs: ClassVar[Sequence[int] | None] = LOG_SPACED
+
+    def __init__(
+        self,
+        layers: str | Sequence[str] | None = None,
+        probe: Probe | None = None,
+        every_n_epochs: int | None = None,
+        every_n_train_steps: int | None = None,
+        epochs: Sequence[int] | None = None,
+        on_error: OnError = "warn",
+        features: FeatureFn | None = None,
+        data: Dataset[Any] | None = None,
+        max_points: int = 2000,
+        neighbours: int = 10,
+        perplexity: float = 30.0,
+        engine: Engine = "auto",
+        projector: bool = True,
+    ) -> None:
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error)
+        for name, value, least in (("max_points", max_points, 2), ("neighbours", neighbours, 1)):
+            if not is_whole(value, least):
+                raise ValueError(f"Embedding({name}={value!r}): must be a whole number of {least} or more.")
+        if not (isinstance(perplexity, int | float) and 0 < perplexity < math.inf):
+            raise ValueError(f"Embedding(perplexity={perplexity!r}): must be a number above 0.")
+        if features is not None and layers is not None:
+            raise ValueError("Embedding: layers and features exclude each other; give one.")
+        if features is not None and not callable(features):
+            raise ValueError(f"Embedding(features={features!r}): must be a function from (model, images) to (N, D).")
+        self.engine: Engine = engine
+        self.engine_name = tsne_engine(engine)
+        self.features, self.data, self.max_points, self.projector = features, data, max_points, projector
+        self.neighbours, self.perplexity = neighbours, perplexity
+        self._items: Any = None
+        self._store: Store | None = None
+        self._points: Points | None = None
+        self._maps: dict[str, Map] = {}
+        self._collected: dict[str, Tensor] = {}
+
+    def check(self, model: nn.Module) -> None:
+        """Forget another fit, and check that the layers exist."""
+        super().check(model)
+        self._points, self._maps = None, {}
+
+    def before_draw(self, trainer: Any, model: nn.Module) -> None:
+        """Find the data, and on resume the last layout."""
+        data = self.data if self.data is not None else validation_data(trainer, "Embedding")
+        self._items = sample(data, self.max_points)
+        session = self._session(trainer, model)
+        self._store = session.store
+        if not self._maps and trainer.ckpt_path is not None:
+            self._maps = _last_maps(session, trainer.fit_loop.epoch_loop.batch_progress.total.processed)
+
+    def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
+        """Draw the points of each layer where their features put them."""
+        points = self._points = self._points or read_points(self._items, probe)
+        if self._store is not None:
+            self._store.write_photographs(points.hash, lambda: [encode_png(points.sheet.picture)])
+        for name, source in self._sources(model, probe).items():
+            features = collect_features(model, self._items, source, batch_fn=probe.batch_fn)
+            self._collected = {name: features}
+            before = self._maps.get(name)
+            before = before if before is not None and before.points == points.hash else None
+            self._maps[name] = now = self._lay_out(features, before, points.hash)
+            yield self._drawing(name, features, now, before, points, probe)
+
+    def after_record(self, session: Session, drawing: Drawing, moment: Moment) -> None:
+        """Write the features for the Projector, which lists no less than two points of two numbers."""
+        features = self._collected.pop(drawing.layer)
+        if not self.projector or session.store is None or self._points is None or min(features.shape) < 2:
+            return
+        points = ProjectorPoints(
+            self._points.hash, self._points.sheet, self._points.labels, drawing.meta["class_names"]
+        )
+        run = session.store.folder.parents[1]
+        write = partial(write_embedding, run, drawing.layer, moment.epoch, features.numpy(), points)
+        session.attempt("write the Projector's files", write, self.on_error)
+
+    def _sources(self, model: nn.Module, probe: Probe) -> dict[str, str | FeatureFn | None]:
+        """What features are taken of, by the name of the drawing."""
+        if self.features is not None:
+            return {getattr(self.features, "__name__", type(self.features).__name__): self.features}
+        if self.layers is not None:
+            return {name: name for name in self.find_layers(model, nn.Module)}
+        return {feature_layer(model, probe.images[:1]): None}
+
+    def _lay_out(self, features: Tensor, before: Map | None, points: str) -> Map:
+        lay_out = partial(tsne, features, perplexity=self.perplexity, engine=self.engine)
+        cold, warm = ITERATIONS[self.engine_name.split()[0]]
+        if before is None:
+            layout = lay_out()
+            return Map(points, layout, cold, trustworthiness(features, layout))
+        layout, iterations = lay_out(init=before.layout), warm
+        trust = trustworthiness(features, layout)
+        if trust < before.trust - FALL:
+            layout, iterations = lay_out(init=layout, iterations=LONGER), iterations + LONGER
+            trust = trustworthiness(features, layout)
+        return Map(points, align(layout, before.layout), iterations, trust)
+
+    def _drawing(
+        self, name: str, features: Tensor, now: Map, before: Map | None, points: Points, probe: Probe
+    ) -> Drawing:
+        near = nearest_neighbours(None, features, self.neighbours)
+        labels = points.labels
+        names = list(probe.class_names) if probe.class_names is not None else None
+        values = {"layout": now.layout, "neighbours": near.indices, "distances": near.distances}
+        scalars = {
+            "knn_accuracy": knn_accuracy(labels, near.indices),
+            "silhouette": silhouette(features, labels),
+            "trustworthiness": now.trust,
+            "drift": drift(now.layout, before.layout) if before is not None else math.nan,
+        }
+        known = {key: value for key, value in scalars.items() if not math.isnan(value)}
+        said = ", ".join(f"{key.replace('_', ' ')} {value:.3f}" for key, value in known.items())
+        return Drawing(
+            name,
+            values if labels is None else {**values, "labels": labels},
+            [scatter_picture(now.layout.numpy(), None if labels is None else labels.numpy(), names)],
+            [f"{points.size} images by their features ({'x'.join(map(str, features.shape))}): {said}"],
+            known,
+            {
+                "points": {
+                    "hash": points.hash,
+                    "count": points.size,
+                    "thumbnail": [points.sheet.height, points.sheet.width],
+                    "columns": points.sheet.columns,
+                },
+                "class_names": names,
+                "engine": self.engine_name,
+                "perplexity": self.perplexity,
+                "iterations": now.iterations,
+                "input": self.features is None and self.layers is None,
+                "k": self.neighbours,
+            },
+        )
+
+
+def _last_maps(session: Session, batches: int) -> dict[str, Map]:
+    """The layouts where the run that goes on stands."""
+    maps = {}
+    for record in sorted(session.earlier_records("embedding"), key=lambda record: record.batches):
+        file = next((item.file for item in record.items if item.name == "layout"), None)
+        if session.store is not None and file is not None and record.batches <= batches:
+            layout = torch.from_numpy(np.load(session.store.folder / file))
+            trust = record.scalars.get("trustworthiness", math.nan)
+            maps[record.layer] = Map(record.meta["points"]["hash"], layout, 0, trust)
+    return maps
