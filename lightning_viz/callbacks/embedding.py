@@ -128,14 +128,17 @@ class Embedding(VizCallback):
         super().check(model)
         self._points, self._maps = None, {}
 
+    def on_train_start(self, trainer: Any, pl_module: nn.Module) -> None:
+        """Find the last layout of a run that goes on: how far it had come is known now."""
+        if trainer.is_global_zero and trainer.ckpt_path is not None:
+            batches = trainer.fit_loop.epoch_loop.batch_progress.total.processed
+            self._maps = _last_maps(self._session(trainer, pl_module), batches)
+
     def before_draw(self, trainer: Any, model: nn.Module) -> None:
-        """Find the data, and on resume the last layout."""
+        """Find the data."""
         data = self.data if self.data is not None else validation_data(trainer, "Embedding")
         self._items = sample(data, self.max_points)
-        session = self._session(trainer, model)
-        self._store = session.store
-        if not self._maps and trainer.ckpt_path is not None:
-            self._maps = _last_maps(session, trainer.fit_loop.epoch_loop.batch_progress.total.processed)
+        self._store = self._session(trainer, model).store
 
     def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
         """Draw the points of each layer where their features put them."""

@@ -205,7 +205,8 @@ def test_a_resumed_run_goes_on_with_its_probe_and_draws_the_same_pictures(
     assert hashes == {record.probe for record in contents(straight).records} - {None}
     (key,) = hashes
     names = {path.name for path in (store_of(resumed) / "probes").iterdir()}
-    assert names == {f"captured-{key}.npz", *(f"{key}-{number}.png" for number in range(4))}
+    (points,) = {record.meta["points"]["hash"] for record in contents(resumed).records if "points" in record.meta}
+    assert names == {f"captured-{key}.npz", *(f"{key}-{number}.png" for number in range(4)), f"{points}-0.png"}
 
 
 def _echo(package: str) -> Any:
