@@ -38,7 +38,8 @@ class Square(NamedTuple):
 
 def keep_outputs(operation: str, arguments: Mapping[str, Any], outputs: Sequence[Tensor]) -> list[Tensor]:
     """Keep all, as they are before anything is changed in place."""
-    return [channels_last(output.clone()) for output in outputs]
+    order = [torch.channels_last if output.ndim == 4 else torch.contiguous_format for output in outputs]
+    return [output.clone(memory_format=one) for output, one in zip(outputs, order, strict=True)]
 
 
 def make_plan(trace: Trace, image: Tensor, wanted: Sequence[int]) -> Plan:
