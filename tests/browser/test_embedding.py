@@ -166,8 +166,8 @@ def test_a_lasso_selects_the_same_points_in_all_runs(still: Tab, embedded: Serve
 def test_a_class_is_emphasised(still: Tab, embedded: Served) -> None:
     address, written = embedded
     still.open(address, f"{BOTH}&epoch=0").ready()
-    assert still.frame.locator(".legend button").all_inner_texts() == NAMES
-    still.frame.click(".legend button:has-text('bee')")
+    assert still.frame.locator(".class-legend button").all_inner_texts() == NAMES
+    still.frame.click(".class-legend button:has-text('bee')")
     until(lambda: np.array_equal(in_full_colour(still, "turned", written, 0), written.labels == 1))
 
 
@@ -257,7 +257,7 @@ def test_no_labels_no_thumbnails_and_points_without_a_place(still: Tab, embedded
     still.frame.wait_for_selector(f".map-note:has-text('No images: The store has no image 0 of probe {'a' * 16}.')")
     note = still.frame.inner_text(".about-map")
     assert note == f"3 of {COUNT} points have no place: their features are not finite"
-    assert still.frame.locator(".legend button").count() == 0
+    assert still.frame.locator(".class-legend button").count() == 0
     assert "No neighbours" in still.frame.inner_text(".chosen-points")
     shown = map_of(still, "bare")
     finite = np.delete(written.layouts[0], [4, 5, 6], axis=0)

@@ -54,8 +54,8 @@ function Legend({ columns, state, act }) {
     for (const label of source?.labels ?? []) if (isLabel(label)) found.set(label, (found.get(label) ?? 0) + 1);
     return [...found].sort((a, b) => a[0] - b[0]);
   }, [source?.labels]);
-  if (!source) return html`<span class="legend"></span>`;
-  return html`<div class="legend" role="group" aria-label="Classes">
+  if (!source) return html`<span class="class-legend"></span>`;
+  return html`<div class="class-legend" role="group" aria-label="Classes">
     ${counts.map(([label, count]) => html`<button key=${label} aria-pressed=${state.emphasis === label} class=${state.emphasis !== null && state.emphasis !== label ? "dimmed" : undefined}
       title=${plenty(count, "point")} onClick=${() => act(put, { emphasis: state.emphasis === label ? null : label, selected: null })}>
       <i style=${`background:rgb(${classColour(label).join(" ")})`}></i>${className(source.sample, label)}</button>`)}
