@@ -43,6 +43,10 @@ FEWEST, MOST, PLAIN = 16, 128, 32
 """How many places are computed together; PLAIN by the model itself."""
 
 
+Answer = tuple[Tensor, Tensor]
+"""For P places: the scores ``(P, classes)``, and the sums of the unit's map ``(P,)``."""
+
+
 class Question(NamedTuple):
     """One image, and what is asked about it."""
 
@@ -70,6 +74,8 @@ class Prepared(NamedTuple):
     way: _Way | None
     """None: by the model itself."""
     together: int
+    begun: tuple[Answer, ...] = ()
+    """Of the first places."""
 
 
 def prepare(question: Question, grid: Grid, size: int, together: int | None, follow: bool) -> Prepared:
@@ -93,10 +99,11 @@ def prepare(question: Question, grid: Grid, size: int, together: int | None, fol
         maps = None if question.layer is None else _maps(question, traced.layers[question.layer].output)
     question = question._replace(unit=_unit(maps, question.unit))
     try:
-        way = None if traced is None else _way(question, traced)
-        largest = None if way is None else _try(way, question, grid, size)
-        most = PLAIN if largest is None else min(max(ROOM // largest, FEWEST), MOST)
-        return Prepared(question, scores[0], way, together or most)
+        if traced is None:
+            return Prepared(question, scores[0], None, together or PLAIN)
+        way = _way(question, traced)
+        begun, largest = _try(way, question, grid, size, min(together or FEWEST, FEWEST))
+        return Prepared(question, scores[0], way, together or min(max(ROOM // largest, FEWEST), MOST), (begun,))
     except NumberTakenOutError as error:
         _say(question, f"image by image: {error}")
         return Prepared(question, scores[0], None, 1)
@@ -105,7 +112,7 @@ def prepare(question: Question, grid: Grid, size: int, together: int | None, fol
         return Prepared(question, scores[0], None, together or PLAIN)
 
 
-def hide(prepared: Prepared, grid: Grid, size: int, advance: Callable[[int], object]) -> tuple[Tensor, Tensor]:
+def hide(prepared: Prepared, grid: Grid, size: int, advance: Callable[[int], object]) -> Answer:
     """Compute what the model says of the image for all places of the square.
 
     Args:
@@ -114,22 +121,24 @@ def hide(prepared: Prepared, grid: Grid, size: int, advance: Callable[[int], obj
         size: Side of the square.
         advance: Hears how many more places are done.
 
-    Returns:
-        For P places: the scores ``(P, classes)``, and the sums of the unit's map ``(P,)``.
     """
-    question, _, way, together = prepared
-    answers = []
+    question, _, way, together, begun = prepared
+    answers = list(begun)
+    done = sum(len(scores) for scores, _ in begun)
+    advance(done)
+    rest = grid[done:]
     # Of one size as far as possible: each new shape costs the convolutions a preparation.
-    for part in np.array_split(grid, -(-len(grid) // together)):
+    for part in np.array_split(rest, -(-len(rest) // together)) if len(rest) else []:
+        hidden = _hidden(question, part, size)
         if way is not None:
             try:
-                answers.append(_by_increments(way, question, part, size))
+                answers.append(_by_increments(way, question, part, hidden))
                 advance(len(part))
                 continue
             except Exception as error:  # noqa: BLE001 (as in prepare)
                 _say(question, f"in plain batches: {error}")
                 way = None
-        answers.append(_by_forward(question, part, size))
+        answers.append(_by_forward(question, part, hidden))
         advance(len(part))
     scores, activity = (torch.cat(parts) for parts in zip(*answers, strict=True))
     return scores, activity
@@ -170,46 +179,48 @@ def _way(question: Question, traced: Trace) -> _Way:
     return _Way(make_plan(traced, question.image, [scores] + ([] if maps is None else [maps])), scores, maps)
 
 
-def _try(way: _Way, question: Question, grid: Grid, size: int) -> int:
-    """Compare both ways at one place, with noise in the square: what hides may be what is there.
+def _try(way: _Way, question: Question, grid: Grid, size: int, count: int) -> tuple[Answer, int]:
+    """Begin with some places, and compare both ways at one more, with noise in the square.
+
+    What hides may be what is there, so that it would show nothing; and a place alone would not show how several are
+    told apart.
 
     Returns:
-        The bytes of the largest value of a place.
+        The answer for the first places, and the bytes of the largest value of a place.
 
     Raises:
         ValueError: The two ways differ.
     """
-    noise = torch.rand(question.content.shape, generator=torch.Generator().manual_seed(0)).to(question.content)
-    spread = question.image.std() + 0.1
-    tried = question._replace(content=question.image.mean() + (2 * noise - 1) * spread)
     bottom = grid[grid[:, 0] == grid[:, 0].max()]
-    places = np.stack([grid[len(grid) // 2], bottom[len(bottom) // 2]])
+    places = np.concatenate([grid[:count], bottom[len(bottom) // 2 :][:1]])
+    random = torch.rand((1, question.image.shape[1], size, size), generator=torch.Generator().manual_seed(0))
+    noise = question.image.mean() + (2 * random.to(question.image) - 1) * (question.image.std() + 0.1)
+    hidden = torch.cat([_hidden(question, places[:-1], size), noise])
     seen: list[int] = []
-    # Two, since one alone would not show how they are told apart; the second must be as the model has it alone.
-    ours, theirs = _by_increments(way, tried, places, size, seen), _by_forward(tried, places[1:], size)
-    for mine, other in zip((part[1:] for part in ours), theirs, strict=True):
+    ours, theirs = _by_increments(way, question, places, hidden, seen), _by_forward(question, places[-1:], noise)
+    for mine, other in zip((part[-1:] for part in ours), theirs, strict=True):
         if mine.shape != other.shape:
             raise ValueError(f"the shapes would differ: {tuple(mine.shape)}, {tuple(other.shape)}")
         far = float((mine - other).abs().max()) / max(float(other.abs().max()), 1e-12)
         if not far <= SAME:
             raise ValueError(f"the scores would be off by {far:.1e}")
-    return max(seen) // len(places)
+    return (ours[0][:-1], ours[1][:-1]), max(seen) // len(places)
 
 
 def _by_increments(
-    way: _Way, question: Question, places: Grid, size: int, seen: list[int] | None = None
-) -> tuple[Tensor, Tensor]:
-    parts = run(way.plan, Square(_hidden(question, places, size), places[:, 0], places[:, 1]), seen)
+    way: _Way, question: Question, places: Grid, hidden: Tensor, seen: list[int] | None = None
+) -> Answer:
+    parts = run(way.plan, Square(hidden, places[:, 0], places[:, 1]), seen)
     activity = torch.zeros(len(places))
     if way.maps is not None:
         activity = _activity(question, _maps(question, whole_maps(way.plan, way.maps, parts, len(places))))
     return whole_maps(way.plan, way.scores, parts, len(places)), activity
 
 
-def _by_forward(question: Question, places: Grid, size: int) -> tuple[Tensor, Tensor]:
+def _by_forward(question: Question, places: Grid, hidden: Tensor) -> Answer:
     images = question.image.repeat(len(places), 1, 1, 1)
-    for image, hidden, (top, left) in zip(images, _hidden(question, places, size), places.tolist(), strict=True):
-        image[:, top : top + size, left : left + size] = hidden
+    for image, square, (top, left) in zip(images, hidden, places.tolist(), strict=True):
+        image[:, top : top + square.shape[1], left : left + square.shape[2]] = square
     scores, maps = _plainly(question, images)
     return scores, torch.zeros(len(places)) if maps is None else _activity(question, maps)
 
