@@ -11,7 +11,6 @@ from lightning_viz.callbacks.base import VizCallback
 from lightning_viz.callbacks.drawing import Drawing
 from lightning_viz.functional.activations import activation_maps
 from lightning_viz.functional.filters import CONVOLUTIONS
-from lightning_viz.layers import find_layers
 from lightning_viz.probe import Probe
 from lightning_viz.render import heat_map, image_picture, mosaic
 
@@ -54,12 +53,12 @@ class ActivationMaps(VizCallback):
 
     def check(self, model: nn.Module) -> None:
         """Check that there is a layer to show."""
-        self._chosen(model)
+        self.find_outer_layers(model, CONVOLUTIONS)
 
     def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
         """Draw rows of images and columns of units, dark to bright on one scale."""
         photographs, note = probe.unnormalised()
-        for layer in self._chosen(model):
+        for layer in self.find_outer_layers(model, CONVOLUTIONS):
             maps = activation_maps(model, layer, probe.images).cpu()
             count, units, height, width = maps.shape
             activity = maps.clamp(min=0).mean((2, 3))  # of each unit in each image
@@ -91,12 +90,6 @@ class ActivationMaps(VizCallback):
                     "zeros": zeros,
                 },
             )
-
-    def _chosen(self, model: nn.Module) -> list[str]:
-        if self.layers is not None:
-            return list(self.find_layers(model, nn.Module))
-        convolutions = list(find_layers(model, "*", CONVOLUTIONS, type(self).__name__))
-        return list(dict.fromkeys([convolutions[0], convolutions[-1]]))
 
 
 def _signed(values: Tensor, bound: float) -> NDArray[np.uint8]:

@@ -108,6 +108,17 @@ class VizCallback(ABC, Callback):
             return first_layer(model, kinds, who)
         return find_layers(model, self.layers, kinds, f"{who}(layers={self.layers!r})")
 
+    def find_outer_layers(self, model: nn.Module, kinds: Kinds[M]) -> list[str]:
+        """Find the chosen layers, of any kind; the first and the last of a kind when none were chosen.
+
+        Raises:
+            ValueError: There is none; the message lists the choices.
+        """
+        if self.layers is not None:
+            return list(self.find_layers(model, nn.Module))
+        found = list(find_layers(model, "*", kinds, type(self).__name__))
+        return list(dict.fromkeys([found[0], found[-1]]))
+
     def check(self, model: nn.Module) -> None:
         """Check before the first batch, on every rank, what depends on the model. Extend it for a kind of layer.
 

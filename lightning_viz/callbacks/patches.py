@@ -22,7 +22,6 @@ from lightning_viz.functional.patches import PatchTable, cut_patches, merge_tabl
 from lightning_viz.functional.receptive import receptive_field
 from lightning_viz.functional.reconstruction import reconstruct
 from lightning_viz.isolation import isolated
-from lightning_viz.layers import find_layers
 from lightning_viz.probe import Probe
 from lightning_viz.render import image_picture, mosaic, signed_picture
 
@@ -110,7 +109,7 @@ class TopPatches(VizCallback):
     def check(self, model: nn.Module) -> None:
         """Check that there is a layer to look at."""
         self._before = {}
-        self._chosen(model)
+        self.find_outer_layers(model, CONVOLUTIONS)
 
     def takes_part(self, trainer: Any) -> bool:
         """All processes look at their share, if that was asked for."""
@@ -163,19 +162,15 @@ class TopPatches(VizCallback):
                 },
             )
 
-    def _chosen(self, model: nn.Module) -> list[str]:
-        if self.layers is not None:
-            return list(self.find_layers(model, nn.Module))
-        convolutions = list(find_layers(model, "*", CONVOLUTIONS, type(self).__name__))
-        return list(dict.fromkeys([convolutions[0], convolutions[-1]]))
-
     def look(self, model: nn.Module, rank: int = 0, ranks: int = 1) -> dict[str, PatchTable]:
         """Look at the images, or at the share of one of several processes; the tables count in the whole data."""
         numbers = spread(len(self._data), self.max_images)[rank::ranks]
         if not numbers and rank > 0:
             return {}
         batch_fn = self.probe.batch_fn if self.probe is not None else None
-        tables = top_patches(model, self._chosen(model), Subset(self._data, numbers), self.k, batch_fn=batch_fn)
+        tables = top_patches(
+            model, self.find_outer_layers(model, CONVOLUTIONS), Subset(self._data, numbers), self.k, batch_fn=batch_fn
+        )
         all_numbers = torch.tensor([*numbers, -1])  # a missing entry is -1 and stays so
         return {layer: table._replace(image_ids=all_numbers[table.image_ids]) for layer, table in tables.items()}
 

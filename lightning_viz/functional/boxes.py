@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-__all__ = ["Box", "Pairs", "Side", "clear_outside", "empty", "moved", "seen_in", "settled", "united", "whole"]
+from lightning_viz.functional.parts import LARGE
 
-LARGE = 0.85
-"""A box that covers so much of its map is taken to be the whole map."""
+__all__ = ["Box", "Pairs", "Side", "clear_outside", "empty", "moved", "seen_in", "settled", "united", "whole"]
 
 
 class Side(NamedTuple):
