@@ -36,6 +36,8 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/reconstruction.py
 	$(BIN)/python benchmarks/functional_relu.py
 	$(BIN)/python benchmarks/top_patches.py
+	$(BIN)/python benchmarks/occlusion.py
+	$(BIN)/python benchmarks/embedding_tab.py
 	$(BIN)/python benchmarks/embedding.py
 
 node_modules/.done: package-lock.json

@@ -39,7 +39,7 @@ SAME = 3e-4
 ROOM = 24 * 2**20
 """Bytes of the largest maps of the places that are computed together; larger ones cost more in new memory pages."""
 
-FEWEST, MOST, PLAIN = 16, 128, 32
+FEWEST, MOST, PLAIN = 32, 128, 32
 """How many places are computed together; PLAIN by the model itself."""
 
 
