@@ -111,7 +111,7 @@ def read_batches(
         Numbers ``(B,)`` int64 in the data, and images ``(B, C, H, W)``.
 
     Raises:
-        ValueError: Empty, or a data set whose first item differs when it is read twice.
+        ValueError: Empty, or a data set of which some items differ when they are read twice.
     """
     for name, value in (("batch_size", batch_size), ("max_images", max_images)):
         if value is not None and value < 1:
@@ -142,11 +142,11 @@ def _read_in_order(
         batches: Iterable[Batch] = (
             data[chosen[first : first + batch_size]] for first in range(0, len(chosen), batch_size)
         )
-    elif same_twice(data, [0]):
+    elif same_twice(data, [chosen[one] for one in spread(len(chosen), SHOWN)]):
         batches = DataLoader(Subset(data, chosen), batch_size)
     else:
         raise ValueError(
-            f"{who}(data=...): item 0 differs when it is read twice, so that the answer would change for no reason. "
+            f"{who}(data=...): an item differs when it is read twice, so that the answer would change for no reason. "
             "Give the data set without augmentation: data=..."
         )
     for numbers, batch in zip(torch.split(torch.tensor(chosen), batch_size), batches, strict=True):

@@ -50,7 +50,7 @@ class Probe:
     def __init__(
         self,
         images: Tensor | tuple[Tensor, Tensor] | None = None,
-        dataset: Dataset[Any] | None = None,
+        dataset: Dataset | None = None,  # type: ignore[type-arg]  # LightningCLI can't read it otherwise
         indices: Sequence[int] | None = None,
         mean: float | Sequence[float] | None = None,
         std: float | Sequence[float] | None = None,

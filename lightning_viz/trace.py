@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -103,7 +104,7 @@ def trace(
     try:
         recorder.numbers[source] = 0
         result = None
-        with torch.no_grad(), recorder, suppress(_EnoughError):
+        with torch.no_grad(), recorder, _Outlet(recorder), suppress(_EnoughError):
             returned = model(source)
             if pick is not None:
                 picked = pick(returned)
@@ -127,6 +128,26 @@ def _paused(recorder: "_Recorder") -> Iterator[None]:
         yield
     finally:
         recorder.paused = False
+
+
+class _Outlet(TorchFunctionMode):
+    """Notes where numbers leave torch without an operation: what is made of them seems not to depend on the images."""
+
+    def __init__(self, recorder: "_Recorder") -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in _OUTLETS:
+            number = self.recorder.number(args[0])
+            if number is not None:
+                self.recorder.steps.append(Step(func.__name__, {"self": Value(number)}, (), None, func))
+        return func(*args, **(kwargs or {}))
+
+
+_OUTLETS = frozenset((Tensor.numpy, Tensor.tolist, Tensor.__array__, Tensor.__dlpack__))
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -96,7 +96,7 @@ class Embedding(VizCallback):
         epochs: Sequence[int] | None = None,
         on_error: OnError = "warn",
         features: FeatureFn | None = None,
-        data: Dataset[Any] | None = None,
+        data: Dataset | None = None,  # type: ignore[type-arg]  # LightningCLI can't read it otherwise
         max_points: int = 2000,
         neighbours: int = 10,
         perplexity: float = 30.0,
@@ -130,9 +130,11 @@ class Embedding(VizCallback):
 
     def on_train_start(self, trainer: Any, pl_module: nn.Module) -> None:
         """Find the last layout of a run that goes on: how far it had come is known now."""
-        if trainer.is_global_zero and trainer.ckpt_path is not None:
-            batches = trainer.fit_loop.epoch_loop.batch_progress.total.processed
-            self._maps = _last_maps(self._session(trainer, pl_module), batches)
+        batches = trainer.fit_loop.epoch_loop.batch_progress.total.processed
+        if trainer.is_global_zero and batches > 0:
+            session = self._session(trainer, pl_module)
+            read = partial(self._read_last_maps, session, batches)
+            session.attempt("read the last layout, so that a new one begins", read, self.on_error)
 
     def before_draw(self, trainer: Any, model: nn.Module) -> None:
         """Find the data."""
@@ -164,6 +166,18 @@ class Embedding(VizCallback):
         run = session.store.folder.parents[1]
         write = partial(write_embedding, run, drawing.layer, moment.epoch, features.numpy(), points)
         session.attempt("write the Projector's files", write, self.on_error)
+
+    def _read_last_maps(self, session: Session, batches: int) -> None:
+        last = {}
+        for record in sorted(session.earlier_records(self.method), key=lambda record: record.batches):
+            if record.batches <= batches:
+                last[record.layer] = record
+        for layer, record in last.items():
+            file = next(item.file for item in record.items if item.name == "layout")
+            assert session.store is not None
+            layout = torch.from_numpy(np.load(session.store.folder / file))
+            trust = record.scalars.get("trustworthiness", math.nan)
+            self._maps[layer] = Map(record.meta["points"]["hash"], layout, 0, trust)
 
     def _sources(self, model: nn.Module, probe: Probe) -> dict[str, str | FeatureFn | None]:
         """What features are taken of, by the name of the drawing."""
@@ -222,15 +236,3 @@ class Embedding(VizCallback):
                 "k": self.neighbours,
             },
         )
-
-
-def _last_maps(session: Session, batches: int) -> dict[str, Map]:
-    """The layouts where the run that goes on stands."""
-    maps = {}
-    for record in sorted(session.earlier_records("embedding"), key=lambda record: record.batches):
-        file = next((item.file for item in record.items if item.name == "layout"), None)
-        if session.store is not None and file is not None and record.batches <= batches:
-            layout = torch.from_numpy(np.load(session.store.folder / file))
-            trust = record.scalars.get("trustworthiness", math.nan)
-            maps[record.layer] = Map(record.meta["points"]["hash"], layout, 0, trust)
-    return maps

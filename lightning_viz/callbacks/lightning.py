@@ -77,5 +77,8 @@ def validation_data(trainer: Trainer, who: str) -> Any:
     data = getattr(loaders, "dataset", None)
     map_style = hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, IterableDataset)
     if data is None or not map_style:
-        raise ValueError(f"{who}: there is no map-style validation data set. Give one: {who}(data=...).")
+        raise ValueError(
+            f"{who}: there is no map-style validation data set, or Lightning has not loaded it yet "
+            f"(num_sanity_val_steps=0). Give one: {who}(data=...)."
+        )
     return data

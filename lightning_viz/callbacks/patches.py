@@ -86,7 +86,7 @@ class TopPatches(VizCallback):
         every_n_train_steps: int | None = None,
         epochs: Sequence[int] | None = None,
         on_error: OnError = "warn",
-        data: Dataset[Any] | None = None,
+        data: Dataset | None = None,  # type: ignore[type-arg]  # LightningCLI can't read it otherwise
         units: Sequence[int] | None = None,
         k: int = 9,
         max_images: int = 2000,

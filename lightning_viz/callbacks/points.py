@@ -30,7 +30,13 @@ class Points(NamedTuple):
 
 
 def sample(data: Dataset[Any], most: int) -> Subset[Any]:
-    """Choose at most so many items, spread over the data set."""
+    """Choose at most so many items, spread over the data set.
+
+    Raises:
+        ValueError: It is empty.
+    """
+    if len(data) == 0:  # type: ignore[arg-type]  # checked to have a length
+        raise ValueError("Embedding(data=...): there are no images in it. Give another: data=...")
     return Subset(data, spread(len(data), most))  # type: ignore[arg-type]  # checked to have a length
 
 

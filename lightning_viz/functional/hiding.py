@@ -1,7 +1,7 @@
 """The scores of an image while a square hides one part of it after the other; the fastest way that is exact."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -112,7 +112,9 @@ def prepare(question: Question, grid: Grid, size: int, together: int | None, fol
         return Prepared(question, scores[0], None, together or PLAIN)
 
 
-def hide(prepared: Prepared, grid: Grid, size: int, advance: Callable[[int], object]) -> Answer:
+def hide(
+    prepared: Prepared, grid: Grid, size: int, advance: Callable[[int], object]
+) -> tuple[Tensor, Tensor, Prepared]:
     """Compute what the model says of the image for all places of the square.
 
     Args:
@@ -121,27 +123,44 @@ def hide(prepared: Prepared, grid: Grid, size: int, advance: Callable[[int], obj
         size: Side of the square.
         advance: Hears how many more places are done.
 
+    Returns:
+        For P places: the scores ``(P, classes)``, the sums of the unit's map ``(P,)``; and how it was done in the end.
     """
-    question, _, way, together, begun = prepared
-    answers = list(begun)
-    done = sum(len(scores) for scores, _ in begun)
+    answers = list(prepared.begun)
+    done = sum(len(scores) for scores, _ in answers)
     advance(done)
-    rest = grid[done:]
-    # Of one size as far as possible: each new shape costs the convolutions a preparation.
-    for part in np.array_split(rest, -(-len(rest) // together)) if len(rest) else []:
-        hidden = _hidden(question, part, size)
-        if way is not None:
-            try:
-                answers.append(_by_increments(way, question, part, hidden))
-                advance(len(part))
-                continue
-            except Exception as error:  # noqa: BLE001 (as in prepare)
-                _say(question, f"in plain batches: {error}")
-                way = None
-        answers.append(_by_forward(question, part, hidden))
+    while done < len(grid):
+        # Of one size as far as possible: each new shape costs the convolutions a preparation.
+        rest = len(grid) - done
+        part = grid[done : done + -(-rest // -(-rest // prepared.together))]
+        found = _answer(prepared, part, _hidden(prepared.question, part, size), first=not answers)
+        if isinstance(found, Prepared):
+            prepared = found
+            continue
+        answers.append(found)
+        done += len(part)
         advance(len(part))
     scores, activity = (torch.cat(parts) for parts in zip(*answers, strict=True))
-    return scores, activity
+    return scores, activity, prepared
+
+
+def _answer(prepared: Prepared, part: Grid, hidden: Tensor, *, first: bool) -> Answer | Prepared:
+    """Compute some places, or say how to do it otherwise."""
+    question = prepared.question
+    if prepared.way is not None:
+        try:
+            return _by_increments(prepared.way, question, part, hidden)
+        except Exception as error:  # noqa: BLE001 (as in prepare)
+            _say(question, f"in plain batches: {error}")
+            return prepared._replace(way=None, together=PLAIN)
+    found = _by_forward(question, part, hidden)
+    if first and len(part) > 1:
+        try:
+            _compare([one[-1:] for one in found], _by_forward(question, part[-1:], hidden[-1:]))
+        except ValueError as error:
+            _say(question, f"image by image, since those of a batch change each other: {error}")
+            return prepared._replace(together=1)
+    return found
 
 
 def _say(question: Question, how: str) -> None:
@@ -198,13 +217,17 @@ def _try(way: _Way, question: Question, grid: Grid, size: int, count: int) -> tu
     hidden = torch.cat([_hidden(question, places[:-1], size), noise])
     seen: list[int] = []
     ours, theirs = _by_increments(way, question, places, hidden, seen), _by_forward(question, places[-1:], noise)
-    for mine, other in zip((part[-1:] for part in ours), theirs, strict=True):
+    _compare([part[-1:] for part in ours], theirs)
+    return (ours[0][:-1], ours[1][:-1]), max(seen) // len(places)
+
+
+def _compare(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> None:
+    for mine, other in zip(ours, theirs, strict=True):
         if mine.shape != other.shape:
             raise ValueError(f"the shapes would differ: {tuple(mine.shape)}, {tuple(other.shape)}")
         far = float((mine - other).abs().max()) / max(float(other.abs().max()), 1e-12)
         if not far <= SAME:
             raise ValueError(f"the scores would be off by {far:.1e}")
-    return (ours[0][:-1], ours[1][:-1]), max(seen) // len(places)
 
 
 def _by_increments(

@@ -63,6 +63,9 @@ def make_plan(trace: Trace, image: Tensor, wanted: Sequence[int]) -> Plan:
             steps.append(step)
             needed |= set(step.inputs)
     steps.reverse()
+    mixing = next((step.operation for step in steps if _is_over_images(step, clean)), None)
+    if mixing is not None:
+        raise NumberTakenOutError(f"something is done over the images of a batch ({mixing})")
     local, most = _multiplications(steps, clean)
     if local < LOCAL * most:
         raise ValueError("little of what it does is local")
@@ -82,6 +85,18 @@ def _refuse(steps: Sequence[Step]) -> None:
             raise ValueError(f"the statistics of the batch count ({step.operation})")
         if step.operation == "max_pool2d_with_indices" and step.outputs[1] in used:
             raise ValueError("the places of maxima are used")
+
+
+def _is_over_images(step: Step, clean: Mapping[int, Tensor]) -> bool:
+    """Whether an operation works along the first axis."""
+    before, after = clean[step.inputs[0]].shape, clean[step.outputs[0]].shape
+    if not after:
+        return True
+    if "dim" not in step.arguments or (before == after and step.operation not in _ALONG):
+        return False
+    given = step.arguments["dim"]
+    axes = given if isinstance(given, list) else [given]
+    return not axes or any(axis is None or axis % max(len(before), len(after)) == 0 for axis in axes)
 
 
 def _multiplications(steps: Sequence[Step], clean: Mapping[int, Tensor]) -> tuple[int, int]:
@@ -170,6 +185,9 @@ def run(plan: Plan, square: Square, seen: list[int] | None = None) -> dict[int, 
                 parts.pop(value, None)
     return {value: part for value, part in parts.items() if value in plan.wanted}
 
+
+_ALONG = frozenset(("_softmax", "_log_softmax", "cumsum", "cumprod", "sort", "topk", "flip", "roll", "argsort"))
+"""What keeps the shape, and does something along an axis."""
 
 LOCAL = 0.25
 """From which share of the multiplications on it pays."""

@@ -98,7 +98,7 @@ def occlusion_map(
     grid = np.stack(np.meshgrid(tops, lefts, indexing="ij"), axis=-1).reshape(-1, 2)
     with isolated(model), torch.no_grad(), _progress(len(images) * len(grid)) as bar:
         found: list[tuple[Tensor, Tensor, Tensor]] = []
-        follow = True
+        follow, together = True, batch_size
         for number, image in enumerate(torch.split(images.detach(), 1)):
             earlier = next((one for one in range(number) if torch.equal(images[one], image[0])), None)
             if earlier is not None:
@@ -106,12 +106,14 @@ def occlusion_map(
                 bar.update(len(grid))
                 continue
             prepared = prepare(
-                Question(model, image, _content(image, fill), layer, unit, output), grid, size, batch_size, follow
+                Question(model, image, _content(image, fill), layer, unit, output), grid, size, together, follow
             )
             if classes is not None:  # before a long computation
                 class_scores(prepared.before.expand(len(images), -1), classes, WHO)
-            follow = prepared.way is not None
-            found.append((prepared.before, *hide(prepared, grid, size, bar.update)))
+            scores, sums, prepared = hide(prepared, grid, size, bar.update)
+            found.append((prepared.before, scores, sums))
+            if prepared.way is None:  # nor will it be for the others
+                follow, together = False, prepared.together
     before, scores, sums = (torch.stack(parts) for parts in zip(*found, strict=True))
     before = probabilities(before.float(), activation)
     wanted = class_scores(before, before.argmax(1) if classes is None else classes, WHO)[1]

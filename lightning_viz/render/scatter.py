@@ -109,10 +109,11 @@ def _dot(colour: str, side: int) -> Image.Image:
 
 def _legend(labels: NDArray[np.int64], class_names: Sequence[str] | None) -> list[str]:
     """The names beside the colours, the classes' numbers where they have none; nothing where they are too many."""
-    if class_names is None:
-        class_names = [str(number) for number in range(int(labels.max(initial=-1)) + 1)]
-    short = [name if len(name) <= LETTERS else f"{name[:LETTERS]}..." for name in class_names]
-    return short if len(short) <= NAMES else []
+    most = int(labels.max(initial=-1)) + 1
+    if max(most, len(class_names or ())) > NAMES:
+        return []
+    class_names = [*(class_names or ()), *(str(number) for number in range(len(class_names or ()), most))]
+    return [name if len(name) <= LETTERS else f"{name[:LETTERS]}..." for name in class_names]
 
 
 def _legend_width(names: Sequence[str], font: Font, letter: int) -> int:

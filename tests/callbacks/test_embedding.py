@@ -8,6 +8,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from contract.harness import contents, store_of
+from jsonargparse import ArgumentParser
 from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from lightning_viz import Embedding, Probe
 from lightning_viz.callbacks.schedule import LOG_SPACED
 from lightning_viz.functional import align, drift
-from lightning_viz.store import Record
+from lightning_viz.store import Record, read_store
 
 COUNT, HEIGHT, WIDTH = 36, 8, 12
 
@@ -276,3 +277,53 @@ def test_mean_and_std_of_the_probe_make_the_thumbnails(tmp_path):
     with Image.open(store_of(trainer) / f"probes/{points['hash']}-0.png") as file:
         tile = np.asarray(file)[: points["thumbnail"][0] : 2, : points["thumbnail"][1] : 2, 0]
     assert np.abs(tile / 255 - clusters().tensors[0][0, 0].numpy()).max() <= 0.5 / 255 + 1e-6
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda file: file.unlink(), lambda file: file.write_bytes(b"")], ids=["gone", "empty"]
+)
+def test_a_lost_layout_does_not_end_a_resumed_run(damage, tmp_path, caplog):
+    fit(tmp_path, Embedding(every_n_epochs=1, perplexity=5.0), epochs=1)
+    (checkpoint,) = tmp_path.rglob("*.ckpt")
+    folder = tmp_path / "run/version_0/plugins/lightning_viz"
+    records = sorted(read_store(str(folder)).records, key=lambda record: record.batches)
+    damage(folder / next(item.file for item in records[-1].items if item.name == "layout"))
+    trainer = fit(tmp_path, Embedding(every_n_epochs=1, perplexity=5.0), epochs=2, ckpt_path=str(checkpoint))
+    last = max(contents(trainer).records, key=lambda record: record.batches)
+    assert (last.epoch, last.error) == (2, None)
+    assert "could not read the last layout" in caplog.text
+
+
+def test_a_second_fit_of_the_same_trainer_goes_on_from_the_last_layout(tmp_path):
+    trainer = fit(tmp_path, Embedding(every_n_epochs=1, perplexity=5.0, on_error="raise"), epochs=1)
+    trainer.fit_loop.max_epochs = 2
+    trainer.fit(trainer.lightning_module, DataLoader(clusters(), 12), DataLoader(clusters(), 10))
+    records = sorted(contents(trainer).records, key=lambda record: record.batches)
+    assert [record.epoch for record in records] == [0, 1, 2]
+    assert records[2].scalars["drift"] < 1
+
+
+def test_an_empty_data_set_says_so(tmp_path):
+    records = contents(fit(tmp_path, Embedding(data=clusters(count=0)), epochs=1)).records
+    assert "Embedding(data=...): there are no images in it" in records[0].error
+
+
+def test_the_command_line_can_give_data_and_a_function():
+    parser = ArgumentParser()
+    parser.add_class_arguments(Embedding, "embedding")
+    arguments = {
+        "data": {"class_path": f"{__name__}.Numbered", "init_args": {"count": 5}},
+        "features": f"{__name__}.half",
+    }
+    made = parser.instantiate_classes(parser.parse_object({"embedding": arguments})).embedding
+    assert isinstance(made.data, Numbered)
+    assert len(made.data) == 5
+    assert made.features is half
+
+
+class Numbered(Dataset[int]):
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count

@@ -650,6 +650,30 @@ UNUSUAL: dict[str, Callable[[], nn.Module]] = {
         head=nn.Linear(4, 4),
     ),
     "no parameters": lambda: Does(lambda s, x: x.amax((2, 3))),
+    "numbers taken out by NumPy": lambda: Does(
+        lambda s, x: s.head(s.conv(x / float(x.detach().numpy().max()))),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=head(4, 16, 24),
+    ),
+    "numbers taken out as a list": lambda: Does(
+        lambda s, x: s.head(s.conv(x / max(x.amax((1, 2, 3)).tolist()))),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=head(4, 16, 24),
+    ),
+    "the largest value of the batch": lambda: Does(
+        lambda s, x: s.head(s.conv(x / x.max())), conv=nn.Conv2d(3, 4, 3, padding=1), head=head(4, 16, 24)
+    ),
+    "mean and spread of the batch": lambda: Does(
+        lambda s, x: s.head(s.conv((x - x.mean()) / x.std())), conv=nn.Conv2d(3, 4, 3, padding=1), head=head(4, 16, 24)
+    ),
+    "the largest of the batch at each place": lambda: Does(
+        lambda s, x: s.head(s.conv(x / (1 + x.amax(0, keepdim=True)))),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=head(4, 16, 24),
+    ),
+    "normalised with statistics of the batch": lambda: nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4, track_running_stats=False), nn.ReLU(), head(4, 16, 24)
+    ),
     "images changed in place": lambda: nn.Sequential(
         nn.Hardtanh(-1, 1, inplace=True), nn.Conv2d(3, 4, 3, padding=1), head(4, 16, 24)
     ),

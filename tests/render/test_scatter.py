@@ -111,3 +111,14 @@ def test_no_class_hides_the_others_and_nobody_elses_randomness_is_used():
 def test_what_is_no_map_is_refused(layout, labels, said):
     with pytest.raises(ValueError, match=said):
         scatter_picture(layout, labels)
+
+
+def test_labels_that_are_large_numbers_are_no_burden() -> None:
+    labels = np.array([0, 1, 4_000_000_000])
+    assert scatter_picture(np.random.default_rng(0).normal(size=(3, 2)), labels).shape == (720, 720, 3)
+
+
+def test_classes_beyond_the_names_are_called_by_their_numbers() -> None:
+    points = np.random.default_rng(0).normal(size=(5, 2))
+    named, longer = scatter_picture(points, range(5), ["ant", "bee"]), scatter_picture(points, range(5), list("ab234"))
+    assert named.shape[1] > longer.shape[1] > 720

@@ -21,6 +21,7 @@ const stamps = new Map();
  * @returns {Stamp}
  */
 function stampOf(radius, halo) {
+  radius = Math.round(8 * radius) / 8;
   const key = `${radius} ${halo}`;
   const known = stamps.get(key);
   if (known) return known;
@@ -34,6 +35,7 @@ function stampOf(radius, halo) {
       });
     });
   const made = { side, dots: masks(radius), halos: masks(halo ? radius + halo : 0) };
+  if (stamps.size >= 32) stamps.clear();
   stamps.set(key, made);
   return made;
 }

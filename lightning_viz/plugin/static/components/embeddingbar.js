@@ -45,6 +45,9 @@ export function Bar({ state, act, lists, columns, layer, links, first }) {
   </div>`;
 }
 
+/** As many classes have room. */
+const MOST = 40;
+
 /** The classes that occur. @param {{columns: Column[], state: import("../types.js").State, act: import("../types.js").Act}} props */
 function Legend({ columns, state, act }) {
   const source = columns.find((column) => column.labels);
@@ -56,9 +59,10 @@ function Legend({ columns, state, act }) {
   }, [source?.labels]);
   if (!source) return html`<span class="class-legend"></span>`;
   return html`<div class="class-legend" role="group" aria-label="Classes">
-    ${counts.map(([label, count]) => html`<button key=${label} aria-pressed=${state.emphasis === label} class=${state.emphasis !== null && state.emphasis !== label ? "dimmed" : undefined}
+    ${counts.slice(0, MOST).map(([label, count]) => html`<button key=${label} aria-pressed=${state.emphasis === label} class=${state.emphasis !== null && state.emphasis !== label ? "dimmed" : undefined}
       title=${plenty(count, "point")} onClick=${() => act(put, { emphasis: state.emphasis === label ? null : label, selected: null })}>
       <i style=${`background:rgb(${classColour(label).join(" ")})`}></i>${className(source.sample, label)}</button>`)}
+    ${counts.length > MOST && html`<span class="dim">and ${counts.length - MOST} more</span>`}
   </div>`;
 }
 

@@ -72,7 +72,8 @@ function Classes({ column, found }) {
   const record = found.find((one) => one.record)?.record;
   const names = record?.meta.class_names;
   const all = Array.isArray(names) && names.length <= FEW;
-  const shown = all ? [...names.keys()] : [...new Set(found.flatMap(({ values }) => [...(values?.data ?? [])]))].sort((a, b) => a - b);
+  const here = found.flatMap(({ values }) => [...(values?.data ?? [])]);
+  const shown = [...new Set([...(all ? names.keys() : []), ...here])].sort((a, b) => a - b);
   return html`<p class="legend-classes" title=${shown.map((one) => classNameOf(record, one)).join("\n")}>
     <span class="dim">${column.kind.title}, the most likely class:</span>
     ${shown.map((one) => html`<span key=${one}><i style=${`background:rgb(${classColour(one).join(" ")})`}></i>${classNameOf(record, one)}</span>`)}
