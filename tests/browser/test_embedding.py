@@ -175,7 +175,10 @@ def test_without_a_pointer(still: Tab, embedded: Served) -> None:
     address, _ = embedded
     still.open(address, f"{BOTH}&epoch=0").ready()
     still.frame.focus("input[name=point]")
-    still.page.keyboard.type("41")
+    still.page.keyboard.type("4")
+    still.page.set_viewport_size({"width": 1200, "height": 900})  # everything is drawn anew
+    still.frame.wait_for_timeout(300)
+    still.page.keyboard.type("1")
     still.page.keyboard.press("Enter")
     still.frame.wait_for_selector("[data-run=turned] .nearest")
     assert "point 41" in still.frame.inner_text(".foot")

@@ -578,6 +578,20 @@ def test_a_wrong_class_is_refused_before_the_first_map():
     assert sum(asked) < 5
 
 
+def test_what_mixes_the_images_of_a_batch_gets_them_one_by_one_in_all_images():
+    """The mixing is seen at some images only: those whose brightest place a square hides."""
+
+    def forward(self: Does, x: Tensor) -> Tensor:
+        sizes.append(len(x))
+        return self.head(self.conv(x / x.max()))
+
+    sizes: list[int] = []
+    torch.manual_seed(0)
+    model = Does(forward, conv=nn.Conv2d(3, 4, 3, padding=1), head=head(4, 16, 24)).eval()
+    occlusion_map(model, IMAGES, 1, 4, 3)
+    assert set(sizes) == {1}
+
+
 def test_a_network_with_little_local_work_runs_in_plain_batches(said, monkeypatch):
     monkeypatch.setattr(increments, "LOCAL", 0.25)
     torch.manual_seed(0)

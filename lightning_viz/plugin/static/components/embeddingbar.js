@@ -4,7 +4,7 @@ import { classColour } from "../colours.js";
 import { className, isLabel, METHOD } from "../embedding.js";
 import { layersOf } from "../records.js";
 import { put } from "../state.js";
-import { html, useMemo, useRef } from "../vendor/htm-preact-3.1.1.js";
+import { html, useLayoutEffect, useMemo, useRef } from "../vendor/htm-preact-3.1.1.js";
 import { number, plenty } from "../words.js";
 
 /** @typedef {import("../embedding.js").Column} Column */
@@ -72,18 +72,23 @@ function PointForm({ links, first }) {
   const count = first.sample?.count ?? 0;
   const selected = links.selectedIn(first);
   const point = selected.length === 1 ? selected[0] : null;
+  const text = point === null ? "" : String(point);
+  // Not as a property: when something else is drawn anew, what is being typed would be gone.
+  useLayoutEffect(() => {
+    field.current.value = text;
+  }, [text]);
   const go = (/** @type {number} */ to) => links.pick(first, [Math.max(0, Math.min(count - 1, to))]);
   /** @param {any} event */
   function jump(event) {
     event.preventDefault();
     const asked = field.current.value.trim();
     if (/^\d{1,6}$/.test(asked) && Number(asked) < count) go(Number(asked));
-    else field.current.value = point === null ? "" : String(point);
+    else field.current.value = text;
   }
   return html`<form class="group point-form" onSubmit=${jump}>
     <button type="button" class="link" disabled=${!selected.length} title="Select nothing (Escape)" onClick=${() => links.pick(first, [])}>clear</button>
     <button type="button" aria-label="Previous point" disabled=${point === 0} onClick=${() => go(point === null ? count - 1 : point - 1)}>‹</button>
-    <input ref=${field} key=${point} name="point" inputmode="numeric" autocomplete="off" aria-label="Point" placeholder="point" value=${point === null ? "" : String(point)} />
+    <input ref=${field} name="point" inputmode="numeric" autocomplete="off" aria-label="Point" placeholder="point" />
     <button type="button" aria-label="Next point" disabled=${point === count - 1} onClick=${() => go(point === null ? 0 : point + 1)}>›</button>
     <span class="dim">of ${count}</span>
   </form>`;
