@@ -5,6 +5,7 @@ whether they are the same. Its batches are pairs, so the callback gets a functio
 data set of single digits with labels to colour them.
 
     python examples/siamese_digits.py                     # the 1,797 digits of scikit-learn, half a minute
+    python examples/siamese_digits.py --data FOLDER       # your own images, one subfolder per class
     tensorboard --logdir runs/siamese_digits
 """
 
@@ -19,6 +20,8 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import CenterCrop, Compose, Grayscale, Normalize, Resize, ToTensor
 
 from lightning_viz import Embedding, Probe
 
@@ -54,6 +57,7 @@ class Siamese(pl.LightningModule):
             nn.Conv2d(32, 64, 3, padding=1),
             nn.ReLU(),
             nn.MaxPool2d(2),
+            nn.AdaptiveAvgPool2d(4),
             nn.Flatten(),
             nn.Linear(64 * 4 * 4, 128),
             nn.ReLU(),
@@ -95,16 +99,31 @@ def neighbours_agree(model: Siamese, digits: TensorDataset) -> float:
     return float((labels[others].mode().values == labels).float().mean())
 
 
+def read_digits() -> tuple[Tensor, Tensor, list[str]]:
+    """Images ``(N, 1, 8, 8)`` from -1 to 1, labels, names."""
+    digits = load_digits()
+    images = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 8 - 1
+    return images, torch.tensor(digits.target), [str(name) for name in digits.target_names]
+
+
+def read_folder(folder: str) -> tuple[Tensor, Tensor, list[str]]:
+    """The same of one's own images, in grey and at 32 x 32 pixels."""
+    steps = [Grayscale(), Resize(32), CenterCrop(32), ToTensor(), Normalize(0.5, 0.5)]
+    found = ImageFolder(folder, Compose(steps))
+    images, labels = zip(*found, strict=True)
+    return torch.stack(images), torch.tensor(labels), found.classes
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--logdir", default="runs/siamese_digits")
+    parser.add_argument("--data", help="a folder of images, one subfolder per class")
     arguments = parser.parse_args()
     pl.seed_everything(0)
-    digits = load_digits()
-    images, labels = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 8 - 1, torch.tensor(digits.target)
+    images, labels, names = read_folder(arguments.data) if arguments.data else read_digits()
     train, val, train_labels, val_labels = train_test_split(
-        images, labels, test_size=600, stratify=labels, random_state=0
+        images, labels, test_size=1 / 3, stratify=labels, random_state=0
     )
     validation_digits = TensorDataset(val, val_labels)
     model = Siamese()
@@ -115,7 +134,7 @@ def main() -> None:
         callbacks=[
             Embedding(
                 # A batch of pairs says nothing about pictures of single digits.
-                probe=Probe(validation_digits[:16], mean=0.5, std=0.5, class_names=list("0123456789")),
+                probe=Probe(validation_digits[:16], mean=0.5, std=0.5, class_names=names),
                 every_n_epochs=1,
                 features=embed_one_branch,
                 data=validation_digits,
@@ -130,7 +149,7 @@ def main() -> None:
         DataLoader(Pairs(val, val_labels), batch_size=200),
     )
     after = neighbours_agree(model, validation_digits)
-    print(f"\nDigits that their 5 nearest neighbours recognise: {before:.3f} untrained, {after:.3f} trained.")
+    print(f"\nImages that their 5 nearest neighbours recognise: {before:.3f} untrained, {after:.3f} trained.")
 
 
 if __name__ == "__main__":
