@@ -2,18 +2,24 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler, Subset
 
+if TYPE_CHECKING:
+    from typing import Never
+
+    from tqdm import tqdm
+
 __all__ = [
     "Batch",
     "BatchFn",
     "Data",
     "count_images",
+    "progress_bar",
     "read_batches",
     "same_twice",
     "spread",
@@ -168,6 +174,19 @@ def count_images(data: Data, max_images: int | None) -> int | None:
     return min(len(source), max_images or len(source))
 
 
+def progress_bar(total: int | None, who: str, unit: str) -> "tqdm[Never]":
+    """Give a bar for what takes longer than a few seconds.
+
+    Args:
+        total: How many there are, where it is known.
+        who: Stands before the bar.
+        unit: What they are.
+    """
+    from tqdm import tqdm  # noqa: PLC0415 (only here)
+
+    return tqdm(total=total, desc=who, unit=f" {unit}", delay=5, leave=False)
+
+
 def with_progress(
     batches: Iterable[tuple[Tensor, Tensor]], data: Data, max_images: int | None, who: str
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -182,9 +201,7 @@ def with_progress(
     Yields:
         The batches as they are.
     """
-    from tqdm import tqdm  # noqa: PLC0415 (only here)
-
-    with tqdm(total=count_images(data, max_images), desc=who, unit=" images", delay=5, leave=False) as bar:
+    with progress_bar(count_images(data, max_images), who, "images") as bar:
         for ids, images in batches:
             yield ids, images
             bar.update(len(ids))

@@ -24,6 +24,7 @@ from tensorboard.plugins.projector.projector_config_pb2 import EmbeddingInfo, Pr
 
 from lightning_viz.render.scaling import as_floats
 from lightning_viz.render.thumbnails import ThumbnailSheet, encode_sprite
+from lightning_viz.store.writer import write_whole
 
 __all__ = ["ProjectorPoints", "write_embedding"]
 
@@ -90,9 +91,9 @@ def write_embedding(run: str | Path, name: str, epoch: float, features: ArrayLik
             embedding.sprite.image_path = f"sprite-{points.hash}.png"
             embedding.sprite.single_image_dim[:] = [side, side]
             if not (folder / embedding.sprite.image_path).exists():
-                _write_whole(folder / embedding.sprite.image_path, encode_sprite(points.thumbnails))
+                write_whole(folder / embedding.sprite.image_path, encode_sprite(points.thumbnails))
         dropped = _thin_out(config, name)
-        _write_whole(folder / CONFIG, text_format.MessageToString(config, as_utf8=True).encode())
+        write_whole(folder / CONFIG, text_format.MessageToString(config, as_utf8=True).encode())
         # TensorBoard opens every tensor that the configuration names: they go after their names.
         for path in dropped:
             (folder / path).unlink(missing_ok=True)
@@ -134,7 +135,7 @@ def _add_embedding(config: ProjectorConfig, folder: Path, name: str, epoch: floa
         if name + numbered in foreign or (path.exists() and path.read_bytes() != tensor):
             continue
         if not path.exists():
-            _write_whole(path, tensor)
+            write_whole(path, tensor)
         break
     _keep(config, [one for one in config.embeddings if one.tensor_name != name + numbered])
     return config.embeddings.add(tensor_name=name + numbered, tensor_path=path.name)
@@ -253,14 +254,4 @@ def _encode(values: NDArray[np.float32]) -> bytes:
 
 def _write_once(path: Path, content: bytes) -> None:
     if not path.exists():
-        _write_whole(path, content)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        write_whole(path, content)

@@ -33,12 +33,13 @@ LONGER = 250
 """Iterations more, then."""
 
 
-class Map(NamedTuple):
-    """A layout with what it took and what it is worth."""
+class Layout(NamedTuple):
+    """Where the points lie, with what it took and what it is worth."""
 
     points: str
     """Their hash."""
-    layout: Tensor
+    places: Tensor
+    """``(N, 2)``"""
     iterations: int
     trust: float
 
@@ -120,20 +121,20 @@ class Embedding(VizCallback):
         self._items: Any = None
         self._store: Store | None = None
         self._points: Points | None = None
-        self._maps: dict[str, Map] = {}
-        self._collected: dict[str, Tensor] = {}
+        self._layouts: dict[str, Layout] = {}
+        self._collected: Tensor | None = None
 
     def check(self, model: nn.Module) -> None:
         """Forget another fit, and check that the layers exist."""
         super().check(model)
-        self._points, self._maps = None, {}
+        self._points, self._layouts = None, {}
 
     def on_train_start(self, trainer: Any, pl_module: nn.Module) -> None:
         """Find the last layout of a run that goes on: how far it had come is known now."""
         batches = trainer.fit_loop.epoch_loop.batch_progress.total.processed
         if trainer.is_global_zero and batches > 0:
             session = self._session(trainer, pl_module)
-            read = partial(self._read_last_maps, session, batches)
+            read = partial(self._read_last_layouts, session, batches)
             session.attempt("read the last layout, so that a new one begins", read, self.on_error)
 
     def before_draw(self, trainer: Any, model: nn.Module) -> None:
@@ -148,17 +149,18 @@ class Embedding(VizCallback):
         if self._store is not None:
             self._store.write_photographs(points.hash, lambda: [encode_png(points.sheet.picture)])
         for name, source in self._sources(model, probe).items():
-            features = collect_features(model, self._items, source, batch_fn=probe.batch_fn)
-            self._collected = {name: features}
-            before = self._maps.get(name)
+            features = self._collected = collect_features(model, self._items, source, batch_fn=probe.batch_fn)
+            before = self._layouts.get(name)
             before = before if before is not None and before.points == points.hash else None
-            self._maps[name] = now = self._lay_out(features, before, points.hash)
+            self._layouts[name] = now = self._lay_out(features, before, points.hash)
             yield self._drawing(name, features, now, before, points, probe)
 
     def after_record(self, session: Session, drawing: Drawing, moment: Moment) -> None:
         """Write the features for the Projector, which lists no less than two points of two numbers."""
-        features = self._collected.pop(drawing.layer)
-        if not self.projector or session.store is None or self._points is None or min(features.shape) < 2:
+        features, self._collected = self._collected, None
+        if not self.projector or session.store is None or self._points is None:
+            return
+        if features is None or min(features.shape) < 2:
             return
         points = ProjectorPoints(
             self._points.hash, self._points.sheet, self._points.labels, drawing.meta["class_names"]
@@ -167,7 +169,7 @@ class Embedding(VizCallback):
         write = partial(write_embedding, run, drawing.layer, moment.epoch, features.numpy(), points)
         session.attempt("write the Projector's files", write, self.on_error)
 
-    def _read_last_maps(self, session: Session, batches: int) -> None:
+    def _read_last_layouts(self, session: Session, batches: int) -> None:
         last = {}
         for record in sorted(session.earlier_records(self.method), key=lambda record: record.batches):
             if record.batches <= batches:
@@ -175,9 +177,9 @@ class Embedding(VizCallback):
         for layer, record in last.items():
             file = next(item.file for item in record.items if item.name == "layout")
             assert session.store is not None
-            layout = torch.from_numpy(np.load(session.store.folder / file))
+            places = torch.from_numpy(np.load(session.store.folder / file))
             trust = record.scalars.get("trustworthiness", math.nan)
-            self._maps[layer] = Map(record.meta["points"]["hash"], layout, 0, trust)
+            self._layouts[layer] = Layout(record.meta["points"]["hash"], places, 0, trust)
 
     def _sources(self, model: nn.Module, probe: Probe) -> dict[str, str | FeatureFn | None]:
         """What features are taken of, by the name of the drawing."""
@@ -187,38 +189,38 @@ class Embedding(VizCallback):
             return {name: name for name in self.find_layers(model, nn.Module)}
         return {feature_layer(model, probe.images[:1]): None}
 
-    def _lay_out(self, features: Tensor, before: Map | None, points: str) -> Map:
+    def _lay_out(self, features: Tensor, before: Layout | None, points: str) -> Layout:
         lay_out = partial(tsne, features, perplexity=self.perplexity, engine=self.engine)
         cold, warm = ITERATIONS[self.engine_name.split()[0]]
         if before is None:
-            layout = lay_out()
-            return Map(points, layout, cold, trustworthiness(features, layout))
-        layout, iterations = lay_out(init=before.layout), warm
-        trust = trustworthiness(features, layout)
+            places = lay_out()
+            return Layout(points, places, cold, trustworthiness(features, places))
+        places, iterations = lay_out(init=before.places), warm
+        trust = trustworthiness(features, places)
         if trust < before.trust - FALL:
-            layout, iterations = lay_out(init=layout, iterations=LONGER), iterations + LONGER
-            trust = trustworthiness(features, layout)
-        return Map(points, align(layout, before.layout), iterations, trust)
+            places, iterations = lay_out(init=places, iterations=LONGER), iterations + LONGER
+            trust = trustworthiness(features, places)
+        return Layout(points, align(places, before.places), iterations, trust)
 
     def _drawing(
-        self, name: str, features: Tensor, now: Map, before: Map | None, points: Points, probe: Probe
+        self, name: str, features: Tensor, now: Layout, before: Layout | None, points: Points, probe: Probe
     ) -> Drawing:
         near = nearest_neighbours(None, features, self.neighbours)
         labels = points.labels
         names = list(probe.class_names) if probe.class_names is not None else None
-        values = {"layout": now.layout, "neighbours": near.indices, "distances": near.distances}
+        values = {"layout": now.places, "neighbours": near.indices, "distances": near.distances}
         scalars = {
             "knn_accuracy": knn_accuracy(labels, near.indices),
             "silhouette": silhouette(features, labels),
             "trustworthiness": now.trust,
-            "drift": drift(now.layout, before.layout) if before is not None else math.nan,
+            "drift": drift(now.places, before.places) if before is not None else math.nan,
         }
         known = {key: value for key, value in scalars.items() if not math.isnan(value)}
         said = ", ".join(f"{key.replace('_', ' ')} {value:.3f}" for key, value in known.items())
         return Drawing(
             name,
             values if labels is None else {**values, "labels": labels},
-            [scatter_picture(now.layout.numpy(), None if labels is None else labels.numpy(), names)],
+            [scatter_picture(now.places.numpy(), None if labels is None else labels.numpy(), names)],
             [f"{points.size} images by their features ({'x'.join(map(str, features.shape))}): {said}"],
             known,
             {

@@ -56,11 +56,11 @@ def read_points(items: Subset[Any], probe: Probe) -> Points:
     def pictures() -> Iterator[NDArray[np.uint8]]:
         for batch in DataLoader(items, BATCH):
             images, classes = unpack_batch(batch, probe.batch_fn)
-            digest.update(np.ascontiguousarray(images.cpu().float().numpy()).tobytes())
+            digest.update(images.float().numpy().tobytes())
             if classes is not None:
-                labels.append(classes.cpu())
-                digest.update(classes.cpu().numpy().tobytes())
-            yield from map(image_picture, probe.unnormalise(images.cpu().float())[0])
+                labels.append(classes)
+                digest.update(classes.numpy().tobytes())
+            yield from map(image_picture, probe.unnormalise(images)[0])
 
     sheet = thumbnail_sheet(pictures(), len(items))
     return Points(digest.hexdigest()[:16], len(items), cat(labels) if labels else None, sheet)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lightning_viz.functional.activations import last_call
 from lightning_viz.functional.increments import (
-    NumberTakenOutError,
+    ImagesMixError,
     Plan,
     Square,
     keep_outputs,
@@ -41,7 +41,6 @@ ROOM = 24 * 2**20
 
 FEWEST, MOST, PLAIN = 32, 128, 32
 """How many places are computed together; PLAIN by the model itself."""
-
 
 Answer = tuple[Tensor, Tensor]
 """For P places: the scores ``(P, classes)``, and the sums of the unit's map ``(P,)``."""
@@ -104,7 +103,7 @@ def prepare(question: Question, grid: Grid, size: int, together: int | None, fol
         way = _way(question, traced)
         begun, largest = _try(way, question, grid, size, min(together or FEWEST, FEWEST))
         return Prepared(question, scores[0], way, together or min(max(ROOM // largest, FEWEST), MOST), (begun,))
-    except NumberTakenOutError as error:
+    except ImagesMixError as error:
         _say(question, f"image by image: {error}")
         return Prepared(question, scores[0], None, 1)
     except Exception as error:  # noqa: BLE001 (whatever an unusual model does, plain batches still work)
@@ -128,23 +127,25 @@ def hide(
     """
     answers = list(prepared.begun)
     done = sum(len(scores) for scores, _ in answers)
+    checked = False
     advance(done)
     while done < len(grid):
         # Of one size as far as possible: each new shape costs the convolutions a preparation.
         rest = len(grid) - done
         part = grid[done : done + -(-rest // -(-rest // prepared.together))]
-        found = _answer(prepared, part, _hidden(prepared.question, part, size), first=not answers)
+        found = _answer(prepared, part, _hidden(prepared.question, part, size), check=not checked)
         if isinstance(found, Prepared):
             prepared = found
             continue
         answers.append(found)
+        checked = prepared.way is None
         done += len(part)
         advance(len(part))
     scores, activity = (torch.cat(parts) for parts in zip(*answers, strict=True))
     return scores, activity, prepared
 
 
-def _answer(prepared: Prepared, part: Grid, hidden: Tensor, *, first: bool) -> Answer | Prepared:
+def _answer(prepared: Prepared, part: Grid, hidden: Tensor, *, check: bool) -> Answer | Prepared:
     """Compute some places, or say how to do it otherwise."""
     question = prepared.question
     if prepared.way is not None:
@@ -152,9 +153,9 @@ def _answer(prepared: Prepared, part: Grid, hidden: Tensor, *, first: bool) -> A
             return _by_increments(prepared.way, question, part, hidden)
         except Exception as error:  # noqa: BLE001 (as in prepare)
             _say(question, f"in plain batches: {error}")
-            return prepared._replace(way=None, together=PLAIN)
+            return prepared._replace(way=None, together=min(prepared.together, PLAIN))
     found = _by_forward(question, part, hidden)
-    if first and len(part) > 1:
+    if check and len(part) > 1:
         try:
             _compare([one[-1:] for one in found], _by_forward(question, part[-1:], hidden[-1:]))
         except ValueError as error:

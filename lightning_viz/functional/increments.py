@@ -20,11 +20,11 @@ from lightning_viz.functional.parts import Part, Span, channels_last
 from lightning_viz.functional.turned import turn_back
 from lightning_viz.trace import Step, Trace, Value
 
-__all__ = ["NumberTakenOutError", "Plan", "Square", "keep_outputs", "make_plan", "run", "whole_maps"]
+__all__ = ["ImagesMixError", "Plan", "Square", "keep_outputs", "make_plan", "run", "whole_maps"]
 
 
-class NumberTakenOutError(ValueError):
-    """What the model does hangs on a number taken out of the maps, so that images of a batch change each other."""
+class ImagesMixError(ValueError):
+    """The images of a batch would change each other."""
 
 
 class Square(NamedTuple):
@@ -51,7 +51,8 @@ def make_plan(trace: Trace, image: Tensor, wanted: Sequence[int]) -> Plan:
         wanted: The values to compute.
 
     Raises:
-        ValueError: What the model does depends on numbers taken out of the maps, or on the other images of a batch.
+        ImagesMixError: The model takes numbers out of the maps, or works along the axis of images.
+        ValueError: It can't be followed, or that would not pay.
     """
     _refuse(trace.steps)
     clean = {0: channels_last(image)}
@@ -65,7 +66,7 @@ def make_plan(trace: Trace, image: Tensor, wanted: Sequence[int]) -> Plan:
     steps.reverse()
     mixing = next((step.operation for step in steps if _is_over_images(step, clean)), None)
     if mixing is not None:
-        raise NumberTakenOutError(f"something is done over the images of a batch ({mixing})")
+        raise ImagesMixError(f"something is done over the images of a batch ({mixing})")
     local, most = _multiplications(steps, clean)
     if local < LOCAL * most:
         raise ValueError("little of what it does is local")
@@ -80,7 +81,7 @@ def _refuse(steps: Sequence[Step]) -> None:
     used = {value for step in steps for value in step.inputs}
     for step in steps:
         if step.operation in _TAKEN_OUT or not step.outputs:
-            raise NumberTakenOutError(f"a number is taken out of the maps ({step.operation})")
+            raise ImagesMixError(f"a number is taken out of the maps ({step.operation})")
         if step.arguments.get("training") is True:
             raise ValueError(f"the statistics of the batch count ({step.operation})")
         if step.operation == "max_pool2d_with_indices" and step.outputs[1] in used:
@@ -92,9 +93,10 @@ def _is_over_images(step: Step, clean: Mapping[int, Tensor]) -> bool:
     before, after = clean[step.inputs[0]].shape, clean[step.outputs[0]].shape
     if not after:
         return True
-    if "dim" not in step.arguments or (before == after and step.operation not in _ALONG):
+    name = "dims" if step.operation in ("flip", "roll") else "dim"
+    if name not in step.arguments or (before == after and step.operation not in _ALONG):
         return False
-    given = step.arguments["dim"]
+    given = step.arguments[name]
     axes = given if isinstance(given, list) else [given]
     return not axes or any(axis is None or axis % max(len(before), len(after)) == 0 for axis in axes)
 

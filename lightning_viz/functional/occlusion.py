@@ -1,22 +1,18 @@
 """What matters in an image: the scores while a square hides one part of it after the other."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
+from lightning_viz.batches import progress_bar
 from lightning_viz.functional.hiding import WHO, Question, hide, prepare
 from lightning_viz.isolation import isolated
 from lightning_viz.layers import find_layer
 from lightning_viz.outputs import ACTIVATIONS, Activation, Output, check_images, class_scores, probabilities
-
-if TYPE_CHECKING:
-    from typing import Never
-
-    from tqdm import tqdm
 
 __all__ = ["OcclusionMap", "occlusion_map"]
 
@@ -96,7 +92,7 @@ def occlusion_map(
         raise ValueError(f"{WHO}(unit={unit}): name its layer: layer=...")
     tops, lefts = (_places(length, size, step) for length in images.shape[2:])
     grid = np.stack(np.meshgrid(tops, lefts, indexing="ij"), axis=-1).reshape(-1, 2)
-    with isolated(model), torch.no_grad(), _progress(len(images) * len(grid)) as bar:
+    with isolated(model), torch.no_grad(), progress_bar(len(images) * len(grid), WHO, "places") as bar:
         found: list[tuple[Tensor, Tensor, Tensor]] = []
         follow, together = True, batch_size
         for number, image in enumerate(torch.split(images.detach(), 1)):
@@ -122,12 +118,6 @@ def occlusion_map(
     drop = _spread(before.gather(1, wanted[:, None])[:, :, None] - probability, tops, lefts, size, images.shape[2:])
     activity = sums.reshape(probability.shape) if layer is not None else None
     return OcclusionMap(probability, shares.argmax(3), drop, activity)
-
-
-def _progress(total: int) -> "tqdm[Never]":
-    from tqdm import tqdm  # noqa: PLC0415 (only here)
-
-    return tqdm(total=total, desc=WHO, unit=" places", delay=5, leave=False)
 
 
 def _square_and_stride(square: int | None, stride: int | None, image_size: Sequence[int]) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lightning_viz.store.schema import Item, Record, SchemaError, portable
 
-__all__ = ["Store"]
+__all__ = ["Store", "write_whole"]
 
 
 class Store:
@@ -55,10 +55,10 @@ class Store:
         items = []
         for number, (item, content) in enumerate(blobs):
             name = f"blobs/{stem}-{number}.{'png' if item.kind == 'picture' else 'npy'}"
-            self._write_whole(name, content)
+            write_whole(self.folder / name, content)
             items.append(replace(item, file=name))
         record = replace(record, seq=self._seq, items=tuple(items))
-        self._write_whole(f"records/{stem}.json", record.to_json().encode())
+        write_whole(self.folder / f"records/{stem}.json", record.to_json().encode())
         return record
 
     def write_index(self) -> None:
@@ -72,7 +72,7 @@ class Store:
             gathered.append(path)
         if not lines:
             return
-        self._write_whole(f"index-{max(self._indexes(), default=0) + 1}.jsonl", "".join(lines).encode())
+        write_whole(self.folder / f"index-{max(self._indexes(), default=0) + 1}.jsonl", "".join(lines).encode())
         for path in gathered:
             path.unlink()
 
@@ -81,7 +81,7 @@ class Store:
         known = len(list(self.folder.glob("run*.json")))
         if known == 0 or not resumed:
             name = "run.json" if known == 0 else f"run-{known + 1}.json"
-            self._write_whole(name, json.dumps(portable(info), indent=1, default=_short).encode())
+            write_whole(self.folder / name, json.dumps(portable(info), indent=1, default=_short).encode())
 
     def write_probe(
         self, arrays: Mapping[str, NDArray[Any]], pictures: Callable[[], Iterable[bytes]] = list, *, captured: bool
@@ -106,7 +106,7 @@ class Store:
         if not (self.folder / name).exists():
             file = BytesIO()
             np.savez(file, **dict[str, Any](arrays))
-            self._write_whole(name, file.getvalue())
+            write_whole(self.folder / name, file.getvalue())
         return key
 
     def write_photographs(self, key: str, pictures: Callable[[], Iterable[bytes]]) -> None:
@@ -119,18 +119,7 @@ class Store:
         if not (self.folder / f"probes/{key}-0.png").exists():
             # The first is written last: where it is, all are.
             for number, png in reversed(list(enumerate(pictures()))):
-                self._write_whole(f"probes/{key}-{number}.png", png)
-
-    def _write_whole(self, name: str, content: bytes) -> None:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+                write_whole(self.folder / f"probes/{key}-{number}.png", png)
 
     def _last_seq(self) -> int:
         """The highest number in use, also by a blob whose record was never written."""
@@ -148,3 +137,19 @@ class Store:
 def _short(value: object) -> str:
     """What JSON can't say (a hyper-parameter can be anything), as a text of bearable length."""
     return str(value)[:200]
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file by a temporary name and a rename, so that nobody ever sees half of it.
+
+    Raises:
+        OSError: It can't be written; what was there stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -180,6 +180,11 @@ class Tab:
         self.frame.wait_for_function("!document.querySelector('.waiting')")
         return self
 
+    def curves(self, count: int) -> "Tab":
+        """Wait for the curves of so many runs; they come from event files, later than the pictures."""
+        self.frame.wait_for_function(f"document.querySelectorAll('.legend li').length === {count}")
+        return self
+
     def epoch(self) -> str:
         """What the output beside the slider says."""
         return self.frame.inner_text("output")

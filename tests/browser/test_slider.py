@@ -91,14 +91,14 @@ def test_help(tab: Tab, plain: str) -> None:
 
 
 def test_a_click_on_the_curve_goes_there(tab: Tab, plain: str) -> None:
-    tab.open(plain).ready()
+    tab.open(plain).ready().curves(2)
     box = tab.frame.locator(".u-over").bounding_box()
     tab.page.mouse.click(box["x"] + box["width"] * 6 / 12 + 4, box["y"] + 20)
     assert tab.epoch() == "epoch 6"
 
 
 def test_the_curve_is_the_training_loss_and_its_cursor_stands_at_the_epoch(tab: Tab, plain: str) -> None:
-    tab.open(plain, "epoch=3").ready()
+    tab.open(plain, "epoch=3").ready().curves(2)
     tab.frame.wait_for_selector(".at .mark")
     assert tab.frame.input_value(".legend select") == "train_loss"
     assert tab.frame.locator(".legend .value").all_inner_texts() == [
@@ -113,7 +113,7 @@ def test_the_curve_is_the_training_loss_and_its_cursor_stands_at_the_epoch(tab: 
 
 
 def test_another_curve(tab: Tab, plain: str) -> None:
-    tab.open(plain).ready()
+    tab.open(plain).ready().curves(2)
     tab.frame.select_option(".legend select", "accuracy")
     tab.frame.wait_for_function("document.querySelectorAll('.legend li').length === 1")
     assert tab.frame.inner_text(".legend li .name") == "kernel_7"

@@ -172,7 +172,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *(f"lightning_viz.{room}" for room in ("isolation", "layers", "outputs", "trace", "batches")),
     ),
     "loggers": ("numpy", "torch", "PIL", "tensorboard"),
-    "projector": ("numpy", "PIL", "tensorboard", "lightning_viz.render"),
+    "projector": ("numpy", "PIL", "tensorboard", "lightning_viz.render", "lightning_viz.store"),
 }
 OTHERS = ["numpy", "torch", "PIL", "tensorboard", "pytorch_lightning", "lightning"]
 ROOMS = [f"lightning_viz.{room}" for room in (*MAY_IMPORT, "callbacks", "plugin")]

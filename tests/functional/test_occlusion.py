@@ -592,6 +592,26 @@ def test_what_mixes_the_images_of_a_batch_gets_them_one_by_one_in_all_images():
     assert set(sizes) == {1}
 
 
+def test_plain_batches_are_no_larger_than_asked(monkeypatch):
+    sizes: list[int] = []
+    model = convnet()
+    model.register_forward_hook(lambda module, inputs, output: sizes.append(len(output)))
+
+    def fails(*given: object) -> None:
+        raise RuntimeError
+
+    usual = hiding._by_increments
+    calls = iter([usual, fails])  # it begins well
+
+    def next_call(*given: object) -> object:
+        return next(calls)(*given)
+
+    monkeypatch.setattr(hiding, "_by_increments", next_call)
+    found = occlusion_map(model, IMAGES[:1], 1, 4, 3, batch_size=5).probability
+    assert max(sizes) == 5
+    assert (found - shares_of(loop(convnet(), IMAGES[:1], 4, 3), [1])).abs().max() <= 1e-5
+
+
 def test_a_network_with_little_local_work_runs_in_plain_batches(said, monkeypatch):
     monkeypatch.setattr(increments, "LOCAL", 0.25)
     torch.manual_seed(0)
@@ -682,6 +702,16 @@ UNUSUAL: dict[str, Callable[[], nn.Module]] = {
     ),
     "the largest of the batch at each place": lambda: Does(
         lambda s, x: s.head(s.conv(x / (1 + x.amax(0, keepdim=True)))),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=head(4, 16, 24),
+    ),
+    "the images of the batch the other way round": lambda: Does(
+        lambda s, x: s.head(s.conv(x) + 0.1 * s.conv(x.flip(0))),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=head(4, 16, 24),
+    ),
+    "the images of the batch in turn": lambda: Does(
+        lambda s, x: s.head(s.conv(x) * (1 + x.roll(1, 0).mean((1, 2, 3), keepdim=True))),
         conv=nn.Conv2d(3, 4, 3, padding=1),
         head=head(4, 16, 24),
     ),

@@ -1,10 +1,15 @@
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
+import lightning_viz
 from lightning_viz.render.palettes import (
     CLASS_COLOURS,
     GAP,
+    NO_CLASS,
     NON_FINITE,
     PALETTES,
     class_colours,
@@ -85,3 +90,10 @@ def test_after_the_last_class_the_colours_begin_again_and_no_class_is_grey():
     assert [bytes(colour).hex() for colour in colours[:2]] == [code[1:] for code in CLASS_COLOURS[:2]]
     assert np.array_equal(colours[2], colours[0])
     assert np.ptp(colours[3:]) == 0
+
+
+def test_the_tab_has_the_same_colours_of_classes() -> None:
+    module = Path(lightning_viz.__file__).parent / "plugin/static/colours.js"
+    (codes,) = re.findall(r'"([0-9a-f]{6}(?: [0-9a-f]{6}){19})"', module.read_text())
+    assert [f"#{code}" for code in codes.split()] == list(CLASS_COLOURS)
+    assert f'channelsOf("{NO_CLASS[1:]}")' in module.read_text()

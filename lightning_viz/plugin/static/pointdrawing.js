@@ -8,7 +8,7 @@ import { drawDots, drawTiles, mix } from "./scatter.js";
 /** @typedef {import("./embedding.js").Column} Column */
 /** @typedef {import("./scatter.js").Camera} Camera */
 /** @typedef {{width: number, height: number}} Size */
-/** @typedef {{colours: Uint32Array, order: Int32Array, faint: Uint8Array | null, back: number, dense: boolean}} Ink */
+/** @typedef {{colours: Uint32Array, order: Int32Array, faint: Uint8Array | null, back: number, rim: number, dense: boolean}} Ink */
 
 /** How much of a dimmed dot, or image, is the ground; of 255. */
 const FAINT = 215;
@@ -56,7 +56,7 @@ export function colourPoints({ labels, sample }, emphasis, selected, near) {
   const step = strideFor(count);
   const all = Array.from({ length: count }, (_, place) => (place * step) % count);
   const order = Int32Array.from(faint ? [...all.filter((point) => faint[point]), ...all.filter((point) => !faint[point])] : all);
-  return { colours, order, faint, back, dense: count > 4000 };
+  return { colours, order, faint, back, rim: cssPixel("--rim"), dense: count > 4000 };
 }
 
 /** A step that visits all of `count` places in an order that looks random, and is always the same. @param {number} count */
@@ -94,7 +94,7 @@ export function drawBase(canvas, { room, camera, ratio, ink, places, radius, til
   const lens = { scale: camera.scale * ratio, x: camera.x * ratio, y: camera.y * ratio };
   const frame = tile ? Math.max(1, Math.round(Math.min(tile.width, tile.height) / 16)) : 0;
   const side = tile?.framed ? frame : 0;
-  if (!tile || !bitmap) drawDots({ pixels, width, height }, places, lens, ink.order, ink.colours, { radius: radius * ratio, halo: ink.dense ? 0 : 0.75 * ratio, back: ink.back });
+  if (!tile || !bitmap) drawDots({ pixels, width, height }, places, lens, ink.order, ink.colours, { radius: radius * ratio, halo: ink.dense ? 0 : 0.75 * ratio, rim: ink.rim });
   else if (atlas) drawTiles({ pixels, width, height }, places, lens, ink.order, atlas, ink.colours, { side, frame, faint: ink.faint, back: ink.back });
   context.putImageData(paper, 0, 0);
   if (tile && bitmap && !atlas) drawLargeTiles(context, places, lens, ink, { tile, side, frame, sample, bitmap });

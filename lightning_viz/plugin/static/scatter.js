@@ -17,7 +17,7 @@ const stamps = new Map();
 
 /**
  * @param {number} radius
- * @param {number} halo  Around it, in the colour of the ground: it parts dots that overlap.
+ * @param {number} halo  Around it: it parts dots that overlap, and dark ones from a dark ground.
  * @returns {Stamp}
  */
 function stampOf(radius, halo) {
@@ -55,9 +55,9 @@ export function mix(under, over, part) {
  * @param {Camera} camera
  * @param {Int32Array} order  Which are drawn: the last lies on top.
  * @param {Uint32Array} colours
- * @param {{radius: number, halo: number, back: number}} dot
+ * @param {{radius: number, halo: number, rim: number}} dot  rim: the colour of the halo
  */
-export function drawDots({ pixels, width, height }, places, { scale, x: offsetX, y: offsetY }, order, colours, { radius, halo, back }) {
+export function drawDots({ pixels, width, height }, places, { scale, x: offsetX, y: offsetY }, order, colours, { radius, halo, rim }) {
   const { side, dots, halos } = stampOf(radius, halo);
   for (const point of order) {
     const x = places[2 * point] * scale + offsetX;
@@ -72,7 +72,7 @@ export function drawDots({ pixels, width, height }, places, { scale, x: offsetX,
         const covered = dot[row * side + column];
         const at = (fromY + row) * width + fromX + column;
         if (covered === 255) pixels[at] = colour;
-        else if (around[row * side + column]) pixels[at] = mix(mix(pixels[at], back, around[row * side + column]), colour, covered);
+        else if (around[row * side + column]) pixels[at] = mix(mix(pixels[at], rim, around[row * side + column]), colour, covered);
         else if (covered) pixels[at] = mix(pixels[at], colour, covered);
       }
     }

@@ -89,7 +89,8 @@ function options(lines, first, last, element, onPick) {
       { ...axis, size: LEFT, gap: 6, space: 28, grid, values: (_, ticks) => ticks.map(number) },
     ],
     hooks: {
-      ready: [(plot) => plot.over.addEventListener("click", (event) => onPick(plot.posToVal(event.offsetX, "x")))],
+      // Not "click": that needs the plot of the press to be there still at the release, and a poll may bring a new one.
+      ready: [(plot) => plot.over.addEventListener("pointerdown", (event) => event.button === 0 && onPick(plot.posToVal(event.offsetX, "x")))],
     },
   };
 }

@@ -74,7 +74,7 @@ function Classes({ column, found }) {
   const all = Array.isArray(names) && names.length <= FEW;
   const here = found.flatMap(({ values }) => [...(values?.data ?? [])]);
   const shown = [...new Set([...(all ? names.keys() : []), ...here])].sort((a, b) => a - b);
-  return html`<p class="legend-classes" title=${shown.map((one) => classNameOf(record, one)).join("\n")}>
+  return html`<p class=${all ? "legend-classes" : "legend-classes line"} title=${shown.map((one) => classNameOf(record, one)).join("\n")}>
     <span class="dim">${column.kind.title}, the most likely class:</span>
     ${shown.map((one) => html`<span key=${one}><i style=${`background:rgb(${classColour(one).join(" ")})`}></i>${classNameOf(record, one)}</span>`)}
   </p>`;
