@@ -6,6 +6,7 @@ import pytest
 from browser.films import Films
 from browser.harness import Tab
 from browser.maps import FIRST, LAST
+from playwright.sync_api import expect
 
 PAGE = "view=patches&runs=first,second&page=unit"
 
@@ -39,6 +40,7 @@ def test_the_curve_is_the_strongest_activation(tab: Tab, films: tuple[str, Films
     tab.open(address, f"{PAGE}&unit=5,{LAST}").ready()  # a unit without pictures
     for run, epochs in (("first", (0, 1, 2, 5)), ("second", (0, 1, 5))):
         points = tab.frame.locator(f"[data-section=curve] [data-line={run}] [data-value]")
+        expect(points).to_have_count(len(epochs))  # each epoch's table is fetched by itself
         shown = points.evaluate_all("all => all.map((e) => [Number(e.dataset.value), e.classList.contains('changed')])")
         values = [written.table(run, epoch, LAST, "values")[5, 0] for epoch in epochs]
         winners = [written.table(run, epoch, LAST, "image_ids")[5, 0] for epoch in epochs]
