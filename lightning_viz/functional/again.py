@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, max_pool2d, pad
 
+from lightning_viz.functional.linears import linear_again, linear_of
 from lightning_viz.functional.normalisations import NORMALISATIONS, affine, by_batch
 from lightning_viz.functional.parts import Part, Span, channels_last, cut, join, large, paste, place
 from lightning_viz.functional.turned import CHANNEL_NORM
@@ -222,6 +223,13 @@ def _normalisation(plan: Plan, step: Step, parts: Mapping[int, Part], count: int
     return part._replace(tensor=torch.addcmul(shift, part.tensor, scale, out=over))
 
 
+def _linear(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) -> Part | dict[int, Part]:
+    linear = linear_of(step)
+    if linear is None:
+        return _whole_again(plan, step, parts, count)
+    return Part(linear_again(whole_maps(plan, linear.rows.number, parts, count), linear.weight, linear.bias))
+
+
 _SIZED = {"view": "size", "_unsafe_view": "size", "reshape": "shape", "expand": "size"}
 """Operations whose sizes hold the number of images, in the first place."""
 
@@ -239,6 +247,7 @@ _HANDLERS: dict[str, Callable[[Plan, Step, Mapping[int, Part], int], Part | dict
     "convolution": _convolution,
     "max_pool2d_with_indices": _max_pool,
     "avg_pool2d": _average_pool,
+    **dict.fromkeys(("mm", "addmm"), _linear),
     **dict.fromkeys(NORMALISATIONS, _normalisation),
     **dict.fromkeys((*PLACE_BY_PLACE, CHANNEL_NORM), _pointwise),
 }

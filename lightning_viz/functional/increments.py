@@ -94,7 +94,12 @@ def _is_over_images(step: Step, clean: Mapping[int, Tensor]) -> bool:
     if not after:
         return True
     name = "dims" if step.operation in ("flip", "roll") else "dim"
-    if name not in step.arguments or (before == after and step.operation not in _ALONG):
+    if name not in step.arguments or step.operation in ("squeeze", "unsqueeze"):
+        return False
+    if step.operation in _PIECES:
+        if before[0] != 1:  # q, k and v, say: the axis is not that of the images
+            return False
+    elif before == after and step.operation not in _ALONG:
         return False
     given = step.arguments[name]
     axes = given if isinstance(given, list) else [given]
@@ -190,6 +195,9 @@ def run(plan: Plan, square: Square, seen: list[int] | None = None) -> dict[int, 
 
 _ALONG = frozenset(("_softmax", "_log_softmax", "cumsum", "cumprod", "sort", "topk", "flip", "roll", "argsort"))
 """What keeps the shape, and does something along an axis."""
+
+_PIECES = frozenset(("select", "slice", "split", "split_with_sizes", "unbind"))
+"""What takes pieces along an axis."""
 
 LOCAL = 0.25
 """From which share of the multiplications on it pays."""

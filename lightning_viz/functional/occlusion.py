@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
 from lightning_viz.batches import progress_bar
-from lightning_viz.functional.hiding import WHO, Question, hide, prepare
+from lightning_viz.functional.hiding import WHO, Grid, Question, hide, prepare
 from lightning_viz.isolation import isolated
 from lightning_viz.layers import find_layer
 from lightning_viz.outputs import ACTIVATIONS, Activation, Output, check_images, class_scores, probabilities
@@ -92,6 +92,8 @@ def occlusion_map(
         raise ValueError(f"{WHO}(unit={unit}): name its layer: layer=...")
     tops, lefts = (_places(length, size, step) for length in images.shape[2:])
     grid = np.stack(np.meshgrid(tops, lefts, indexing="ij"), axis=-1).reshape(-1, 2)
+    order = _from_the_border(grid)
+    grid, back = grid[order], torch.from_numpy(np.argsort(order))
     with isolated(model), torch.no_grad(), progress_bar(len(images) * len(grid), WHO, "places") as bar:
         found: list[tuple[Tensor, Tensor, Tensor]] = []
         follow, together = True, batch_size
@@ -107,7 +109,7 @@ def occlusion_map(
             if classes is not None:  # before a long computation
                 class_scores(prepared.before.expand(len(images), -1), classes, WHO)
             scores, sums, prepared = hide(prepared, grid, size, bar.update)
-            found.append((prepared.before, scores, sums))
+            found.append((prepared.before, scores[back.to(scores.device)], sums[back]))
             if prepared.way is None:  # nor will it be for the others
                 follow, together = False, prepared.together
     before, scores, sums = (torch.stack(parts) for parts in zip(*found, strict=True))
@@ -133,6 +135,12 @@ def _square_and_stride(square: int | None, stride: int | None, image_size: Seque
 def _places(length: int, size: int, step: int) -> list[int]:
     places = list(range(0, length - size + 1, step))
     return places if places[-1] == length - size else [*places, length - size]
+
+
+def _from_the_border(grid: Grid) -> Grid:
+    """Order places so that those near the border, where what can be reached is cut off, come together."""
+    away = np.minimum(grid, grid.max(0) - grid)
+    return np.lexsort((away[:, 1], away[:, 0]))
 
 
 def _content(images: Tensor, fill: Fill) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
+from lightning_viz.functional.linears import linear_of
 from lightning_viz.trace import Step, Value
 
 __all__ = ["CHANNEL_NORM", "turn_back"]
@@ -100,16 +101,13 @@ def _as_maps(argument: Any, turned: Mapping[int, int]) -> Any:
 
 
 def _as_convolution(step: Step, maps: int) -> Step | None:
-    given = step.arguments
-    rows, filters = ("mat1", "mat2") if step.operation == "addmm" else ("self", "mat2")
-    bias = given["self"] if step.operation == "addmm" else None
-    plain = given.get("beta", 1) == 1 and given.get("alpha", 1) == 1 and (bias is None or bias.ndim == 1)
-    if not (isinstance(given[rows], Value) and isinstance(given[filters], Tensor) and plain):
+    linear = linear_of(step)
+    if linear is None:
         return None
     arguments = {
         "input": Value(maps),
-        "weight": given[filters].t()[:, :, None, None],
-        "bias": bias,
+        "weight": linear.weight[:, :, None, None],
+        "bias": linear.bias,
         "stride": [1, 1],
         "padding": [0, 0],
         "dilation": [1, 1],

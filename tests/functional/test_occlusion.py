@@ -630,6 +630,13 @@ def bright(image: Tensor) -> Tensor:
     return image
 
 
+def queries_keys_and_values(self: Does, x: Tensor) -> Tensor:
+    tokens = self.conv(x).flatten(2).transpose(1, 2)
+    stacked = self.all(tokens).unflatten(-1, (3, 8)).unsqueeze(0).transpose(0, -2).squeeze(-2)
+    q, k, v = stacked[0], stacked[1], stacked[2]
+    return self.head(F.scaled_dot_product_attention(q, k, v).mean(1))
+
+
 UNUSUAL: dict[str, Callable[[], nn.Module]] = {
     "a number taken out of a tensor": lambda: Does(
         lambda s, x: s.head(s.conv(x / float(x.max()))), conv=nn.Conv2d(3, 4, 3, padding=1), head=head(4, 16, 24)
@@ -677,6 +684,12 @@ UNUSUAL: dict[str, Callable[[], nn.Module]] = {
         attention=nn.MultiheadAttention(8, 2, batch_first=True),
         head=nn.Linear(8, 4),
     ),
+    "queries, keys and values on the first axis": lambda: Does(
+        queries_keys_and_values,
+        conv=nn.Conv2d(3, 8, 4, 4),
+        all=nn.Linear(8, 24),
+        head=nn.Linear(8, 4),
+    ),
     "a convolution along one axis": lambda: Does(
         lambda s, x: s.head(s.gate(s.conv(x).mean((2, 3))[:, None])[:, 0]),
         conv=nn.Conv2d(3, 4, 3, padding=1),
@@ -709,6 +722,12 @@ UNUSUAL: dict[str, Callable[[], nn.Module]] = {
         lambda s, x: s.head(s.conv(x) + 0.1 * s.conv(x.flip(0))),
         conv=nn.Conv2d(3, 4, 3, padding=1),
         head=head(4, 16, 24),
+    ),
+    "the first image of the batch taken off": lambda: Does(
+        lambda s, x: s.head(s.conv(x) - 0.01 * s.conv(x[0])), conv=nn.Conv2d(3, 4, 3, padding=1), head=head(4, 16, 24)
+    ),
+    "the first images of the batch taken off": lambda: Does(
+        lambda s, x: s.head(s.conv(x) - 0.001 * s.conv(x[:1])), conv=nn.Conv2d(3, 4, 3, padding=1), head=head(4, 16, 24)
     ),
     "the images of the batch in turn": lambda: Does(
         lambda s, x: s.head(s.conv(x) * (1 + x.roll(1, 0).mean((1, 2, 3), keepdim=True))),
@@ -776,6 +795,12 @@ def test_usual_parts_are_followed(name, said):
     unsettle(model)
     occlusion_map(model, IMAGES[:1], 1, 4, 3)
     assert said() == []
+
+
+@pytest.mark.parametrize("name", ["tokens and attention", "queries, keys and values on the first axis"])
+def test_attention_does_not_look_as_if_images_were_mixed(name, said):
+    occlusion_map(UNUSUAL[name]().eval(), IMAGES[:1], 1, 4, 3)
+    assert not any("image by image" in message for message in said())
 
 
 # What is shown.
