@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -20,7 +21,8 @@ class Value(NamedTuple):
     number: int
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True)
+class Step:
     """One operation on values."""
 
     operation: str
@@ -33,7 +35,7 @@ class Step(NamedTuple):
     function: Callable[..., Any]
     """Does it again; never in place."""
 
-    @property
+    @cached_property
     def inputs(self) -> list[int]:
         """The values among its arguments, in order."""
         return _values(list(self.arguments.values()))

@@ -230,6 +230,19 @@ def _linear(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) -> Pa
     return Part(linear_again(whole_maps(plan, linear.rows.number, parts, count), linear.weight, linear.bias))
 
 
+def _mean(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) -> Part | dict[int, Part]:
+    """Global pooling: the mean of the image's own map, and what the boxes add to it."""
+    given, source = step.arguments, step.inputs[0]
+    part, clean = parts[source], plan.clean[source]
+    pooled = clean.ndim == 4 and sorted(axis % 4 for axis in given.get("dim") or []) == [2, 3]
+    if part.rows is None or part.columns is None or not pooled or given.get("dtype") is not None:
+        return _whole_again(plan, step, parts, count)
+    before = cut(clean, part.rows.at, part.columns.at, part.rows.size, part.columns.size)
+    share = (part.rows.size * part.columns.size) / (clean.shape[2] * clean.shape[3])
+    added = (part.tensor.mean((2, 3)) - before.mean((2, 3))) * share
+    return Part((clean.mean((2, 3)) + added).reshape(count, *plan.clean[step.outputs[0]].shape[1:]))
+
+
 _SIZED = {"view": "size", "_unsafe_view": "size", "reshape": "shape", "expand": "size"}
 """Operations whose sizes hold the number of images, in the first place."""
 
@@ -247,6 +260,7 @@ _HANDLERS: dict[str, Callable[[Plan, Step, Mapping[int, Part], int], Part | dict
     "convolution": _convolution,
     "max_pool2d_with_indices": _max_pool,
     "avg_pool2d": _average_pool,
+    "mean": _mean,
     **dict.fromkeys(("mm", "addmm"), _linear),
     **dict.fromkeys(NORMALISATIONS, _normalisation),
     **dict.fromkeys((*PLACE_BY_PLACE, CHANNEL_NORM), _pointwise),

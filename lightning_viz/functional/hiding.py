@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -180,8 +181,12 @@ def _unit(maps: Tensor | None, unit: int | None) -> int | None:
 def _traced(question: Question) -> Trace | None:
     model, image, _, layer, _, output = question
     layers = [] if layer is None else [layer]
+    pick = partial(find_scores, output=output, who=WHO)
     try:
-        traced = trace(model, image, layers, keep_outputs, pick=lambda returned: find_scores(returned, output, WHO))
+        try:  # the values are kept channels last, and need not be turned where they are made so
+            traced = trace(model, channels_last(image), layers, keep_outputs, pick=pick)
+        except RuntimeError:  # view() asks for the usual order
+            traced = trace(model, image, layers, keep_outputs, pick=pick)
         if traced is None:
             raise ValueError("something is changed in place that another value is a view of")
         return traced if set(layers) <= set(traced.layers) else None

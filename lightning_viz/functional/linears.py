@@ -32,13 +32,17 @@ def linear_of(step: Step) -> Linear | None:
     return Linear(rows, given["mat2"].t(), bias)
 
 
+_LARGE = 2**16
+"""Weights from which on that pays."""
+
+
 def linear_again(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Do a linear layer; on a CPU by oneDNN where PyTorch has it, as convolutions are done.
 
     PyTorch itself asks MKL, which does not use the widest instructions of every processor.
     """
     able = rows.dtype == torch.float32 and rows.device.type == "cpu" and weight.is_contiguous()
-    if able and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    if able and weight.numel() >= _LARGE and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         done: Tensor = torch.ops.mkldnn._linear_pointwise(rows.contiguous(), weight, bias, "none", [], "")
         return done
     return torch.nn.functional.linear(rows, weight, bias)

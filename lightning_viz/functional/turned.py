@@ -1,6 +1,7 @@
 """Maps whose channels a model moves to the last axis and back (ConvNeXt does), seen as the maps that they are."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Any
@@ -42,7 +43,7 @@ def turn_back(
     same: dict[int, int] = {}  # maps that are back where they began
     rewritten = []
     for original in steps:
-        step = original._replace(arguments={name: _renamed(value, same) for name, value in original.arguments.items()})
+        step = replace(original, arguments={name: _renamed(value, same) for name, value in original.arguments.items()})
         output, source = step.outputs[0], step.inputs[0] if step.inputs else None
         new = _on_maps(step, turned, clean, place_by_place)
         if new is not None:
@@ -51,7 +52,7 @@ def turn_back(
             clean[maps] = clean[output].reshape(1, height, width, -1).permute(0, 3, 1, 2)
             turned[output] = maps
             back = partial(_turned, shape=tuple(clean[output].shape))
-            rewritten += [new._replace(outputs=(maps,)), Step("turn", {"maps": Value(maps)}, (output,), None, back)]
+            rewritten += [replace(new, outputs=(maps,)), Step("turn", {"maps": Value(maps)}, (output,), None, back)]
             continue
         rewritten.append(step)
         if source is None:
@@ -91,7 +92,7 @@ def _on_maps(
     numbers = [value for value in given.values() if isinstance(value, Tensor) and value.ndim]
     if step.operation not in place_by_place or any(tuple(one.shape) != (channels,) for one in numbers):
         return None
-    return step._replace(arguments={name: _as_maps(value, turned) for name, value in given.items()})
+    return replace(step, arguments={name: _as_maps(value, turned) for name, value in given.items()})
 
 
 def _as_maps(argument: Any, turned: Mapping[int, int]) -> Any:

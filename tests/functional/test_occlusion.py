@@ -697,6 +697,19 @@ UNUSUAL: dict[str, Callable[[], nn.Module]] = {
         head=nn.Linear(4, 4),
     ),
     "no parameters": lambda: Does(lambda s, x: x.amax((2, 3))),
+    "pooled globally": lambda: nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)
+    ),
+    "pooled globally, twice": lambda: Does(
+        lambda s, x: s.head(s.conv(x).mean((-1, -2)) * s.conv(x).mean((2, 3), keepdim=True).sigmoid()[..., 0, 0]),
+        conv=nn.Conv2d(3, 8, 3, padding=1),
+        head=nn.Linear(8, 4),
+    ),
+    "a product, and its view": lambda: Does(
+        lambda s, x: s.conv(x).view(len(x), -1) @ s.head.weight.t().contiguous(),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=nn.Linear(4 * 16 * 24, 50),
+    ),
     "numbers taken out by NumPy": lambda: Does(
         lambda s, x: s.head(s.conv(x / float(x.detach().numpy().max()))),
         conv=nn.Conv2d(3, 4, 3, padding=1),
@@ -788,7 +801,16 @@ def test_maps_of_numbers_where_some_boxes_are_the_whole_map_and_others_are_not(f
 
 
 @pytest.mark.parametrize(
-    "name", ["normalisation of features", "transposed convolution, normalised", "group normalisation", "no parameters"]
+    "name",
+    [
+        "normalisation of features",
+        "transposed convolution, normalised",
+        "group normalisation",
+        "no parameters",
+        "pooled globally",
+        "pooled globally, twice",
+        "a product, and its view",
+    ],
 )
 def test_usual_parts_are_followed(name, said):
     model = UNUSUAL[name]().eval()
