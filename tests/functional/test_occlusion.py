@@ -705,6 +705,21 @@ UNUSUAL: dict[str, Callable[[], nn.Module]] = {
         conv=nn.Conv2d(3, 8, 3, padding=1),
         head=nn.Linear(8, 4),
     ),
+    "means of channels, of rows and in double": lambda: Does(
+        lambda s, x: s.head(
+            F.relu(s.conv(x) * s.conv(x).mean(1, keepdim=True) + s.conv(x).mean(2, keepdim=True))
+            + s.conv(x).mean((2, 3), keepdim=True, dtype=torch.float64).float()
+        ),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=head(4, 16, 24),
+    ),
+    "a product with factors": lambda: Does(
+        lambda s, x: torch.addmm(
+            s.head.bias, s.conv(x).flatten(1), s.head.weight.t().contiguous(), alpha=0.3, beta=2.0
+        ),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=nn.Linear(4 * 16 * 24, 50),
+    ),
     "a product, and its view": lambda: Does(
         lambda s, x: s.conv(x).view(len(x), -1) @ s.head.weight.t().contiguous(),
         conv=nn.Conv2d(3, 4, 3, padding=1),
@@ -810,6 +825,8 @@ def test_maps_of_numbers_where_some_boxes_are_the_whole_map_and_others_are_not(f
         "pooled globally",
         "pooled globally, twice",
         "a product, and its view",
+        "a product with factors",
+        "means of channels, of rows and in double",
     ],
 )
 def test_usual_parts_are_followed(name, said):
