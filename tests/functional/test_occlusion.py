@@ -714,9 +714,7 @@ UNUSUAL: dict[str, Callable[[], nn.Module]] = {
         head=head(4, 16, 24),
     ),
     "a product with factors": lambda: Does(
-        lambda s, x: torch.addmm(
-            s.head.bias, s.conv(x).flatten(1), s.head.weight.t().contiguous(), alpha=0.3, beta=2.0
-        ),
+        lambda s, x: torch.addmm(s.head.bias, s.conv(x).flatten(1), s.head.weight.t().contiguous(), alpha=0.3),
         conv=nn.Conv2d(3, 4, 3, padding=1),
         head=nn.Linear(4 * 16 * 24, 50),
     ),
