@@ -198,7 +198,7 @@ def as_maps(
             raise ValueError(f"{who}(reshape=...): must give (N, K, h, w); got {came}.")
         return maps
     if output.ndim == 4:
-        turned = _works_on_the_last_axis(layer) and _channels_come_last(output.shape, image_size)
+        turned = _makes_channels(layer, output.shape[3]) and _channels_come_last(output.shape, image_size)
         return output.permute(0, 3, 1, 2) if turned else output
     if output.ndim == 2:
         return output[:, :, None, None]
@@ -212,8 +212,13 @@ def as_maps(
     return output[:, output.shape[1] - height * width :].transpose(1, 2).reshape(len(output), -1, height, width)
 
 
-def _works_on_the_last_axis(layer: nn.Module | None) -> bool:
-    return layer is None or any(isinstance(module, nn.Linear | nn.LayerNorm) for module in layer.modules())
+def _makes_channels(layer: nn.Module | None, last: int) -> bool:
+    """Whether something in a layer works on the last axis, and can have given it its length."""
+    return layer is None or any(
+        (isinstance(module, nn.Linear) and module.out_features == last)
+        or (isinstance(module, nn.LayerNorm) and module.normalized_shape[-1] == last)
+        for module in layer.modules()
+    )
 
 
 def _channels_come_last(shape: Sequence[int], image_size: Sequence[int]) -> bool:

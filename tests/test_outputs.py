@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_viz.outputs import (
     PREFIXES,
@@ -257,6 +257,22 @@ def test_units_on_the_last_axis_are_turned_where_they_are_too_many_for_a_side(ro
 def test_the_stages_of_swin_transformers_are_turned(size, shape):
     output = numbered(1, *shape)
     assert torch.equal(as_maps(output, size, None, "grad_cam"), output.permute(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("inside", "turns"),
+    [
+        (nn.Linear(7, 96), True),
+        (nn.LayerNorm(96), True),
+        (nn.LayerNorm((24, 96)), True),
+        (nn.Linear(96, 7), False),
+        (nn.LayerNorm(7), False),
+        (nn.ReLU(), False),
+    ],
+)
+def test_only_a_layer_that_makes_as_many_channels_has_them_last(inside, turns):
+    output = numbered(1, 16, 24, 96)
+    assert (as_maps(output, (64, 96), None, "grad_cam", nn.Sequential(inside)) is not output) == turns
 
 
 def test_what_is_laid_out_is_still_the_layers_output_to_autograd():

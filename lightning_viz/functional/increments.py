@@ -5,6 +5,7 @@ reach, many variants at once; from where the box covers most of a map the whole 
 Krypton (Nakandala et al., SIGMOD 2019).
 """
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -97,13 +98,18 @@ def _is_over_images(step: Step, clean: Mapping[int, Tensor]) -> bool:
     if name not in step.arguments or step.operation in ("squeeze", "unsqueeze"):
         return False
     if step.operation in _PIECES:
-        if before[0] != 1:  # q, k and v, say: the axis is not that of the images
+        if before[0] != 1 or _is_whole(step.arguments):  # q, k and v, say: the axis is not that of the images
             return False
     elif before == after and step.operation not in _ALONG:
         return False
     given = step.arguments[name]
     axes = given if isinstance(given, list) else [given]
     return not axes or any(axis is None or axis % max(len(before), len(after)) == 0 for axis in axes)
+
+
+def _is_whole(given: Mapping[str, Any]) -> bool:
+    """Whether a slice leaves nothing out, however long the axis is."""
+    return given.get("start", 0) in (0, None) and given.get("end", 0) in (None, sys.maxsize) and given.get("step") == 1
 
 
 def _multiplications(steps: Sequence[Step], clean: Mapping[int, Tensor]) -> tuple[int, int]:

@@ -755,6 +755,9 @@ UNUSUAL: dict[str, Callable[[], nn.Module]] = {
     "the first images of the batch taken off": lambda: Does(
         lambda s, x: s.head(s.conv(x) - 0.001 * s.conv(x[:1])), conv=nn.Conv2d(3, 4, 3, padding=1), head=head(4, 16, 24)
     ),
+    "all images of the batch": lambda: Does(
+        lambda s, x: s.head(s.conv(x[0:])[:, :, 0:]), conv=nn.Conv2d(3, 4, 3, padding=1), head=head(4, 16, 24)
+    ),
     "the images of the batch in turn": lambda: Does(
         lambda s, x: s.head(s.conv(x) * (1 + x.roll(1, 0).mean((1, 2, 3), keepdim=True))),
         conv=nn.Conv2d(3, 4, 3, padding=1),
@@ -824,6 +827,7 @@ def test_maps_of_numbers_where_some_boxes_are_the_whole_map_and_others_are_not(f
         "pooled globally, twice",
         "a product, and its view",
         "a product with factors",
+        "all images of the batch",
         "means of channels, of rows and in double",
     ],
 )
