@@ -1,0 +1,232 @@
+"""Occlusion maps of models that are easily followed wrongly."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from functional.occluding import EMPTY_BORDER, IMAGES, Does, head, loop, shares_of, unsettle
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from lightning_viz.functional import occlusion_map
+
+
+def bright(image: Tensor) -> Tensor:
+    """An image whose largest value a few squares hide."""
+    image = image.clone()
+    image[0, 0, 9, 17] = 9
+    return image
+
+
+def queries_keys_and_values(self: Does, x: Tensor) -> Tensor:
+    tokens = self.conv(x).flatten(2).transpose(1, 2)
+    stacked = self.all(tokens).unflatten(-1, (3, 8)).unsqueeze(0).transpose(0, -2).squeeze(-2)
+    q, k, v = stacked[0], stacked[1], stacked[2]
+    return self.head(F.scaled_dot_product_attention(q, k, v).mean(1))
+
+
+UNUSUAL: dict[str, Callable[[], nn.Module]] = {
+    "a number taken out of a tensor": lambda: Does(
+        lambda s, x: s.head(s.conv(x / float(x.max()))), conv=nn.Conv2d(3, 4, 3, padding=1), head=head(4, 16, 24)
+    ),
+    "a decision on a value": lambda: Does(
+        lambda s, x: s.head(s.conv(x)) if x.max() > 8 else s.head(2 * s.conv(x)),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=head(4, 16, 24),
+    ),
+    "a map of numbers added": lambda: Does(
+        lambda s, x: s.head(F.relu(s.conv(x) + s.head[1].weight[:, : 16 * 24].reshape(1, 4, 16, 24))),
+        conv=nn.Conv2d(3, 4, 9, padding=4),
+        head=head(4, 16, 24),
+    ),
+    "a map of one channel as factor": lambda: Does(
+        lambda s, x: s.head(F.relu(s.conv(x) * torch.linspace(0, 1, 24))),
+        conv=nn.Conv2d(3, 4, 9, padding=4),
+        head=head(4, 16, 24),
+    ),
+    "coordinates beside the channels": lambda: Does(
+        lambda s, x: s.head(s.conv(torch.cat([x, torch.linspace(0, 1, 24).expand(len(x), 1, 16, 24)], 1))),
+        conv=nn.Conv2d(4, 4, 9, padding=4),
+        head=head(4, 16, 24),
+    ),
+    "group normalisation": lambda: nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.GroupNorm(2, 4), nn.ReLU(), head(4, 16, 24)
+    ),
+    "instance normalisation": lambda: nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.InstanceNorm2d(4), nn.ReLU(), head(4, 16, 24)
+    ),
+    "normalisation of features": lambda: nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), head(4, 16, 24, 6), nn.BatchNorm1d(6), nn.Linear(6, 4)
+    ),
+    "transposed convolution, normalised": lambda: nn.Sequential(
+        nn.Conv2d(3, 4, 3, 2, 1), nn.ConvTranspose2d(4, 4, 2, 2), nn.BatchNorm2d(4), head(4, 16, 24)
+    ),
+    "places of the maximum": lambda: Does(
+        lambda s, x: s.head(F.max_unpool2d(*F.max_pool2d(s.conv(x), 2, return_indices=True), 2)),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=head(4, 16, 24),
+    ),
+    "tokens and attention": lambda: Does(
+        lambda s, x: s.head(s.attention(*[s.conv(x).flatten(2).transpose(1, 2)] * 3)[0].mean(1)),
+        conv=nn.Conv2d(3, 8, 4, 4),
+        attention=nn.MultiheadAttention(8, 2, batch_first=True),
+        head=nn.Linear(8, 4),
+    ),
+    "queries, keys and values on the first axis": lambda: Does(
+        queries_keys_and_values,
+        conv=nn.Conv2d(3, 8, 4, 4),
+        all=nn.Linear(8, 24),
+        head=nn.Linear(8, 4),
+    ),
+    "a convolution along one axis": lambda: Does(
+        lambda s, x: s.head(s.gate(s.conv(x).mean((2, 3))[:, None])[:, 0]),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        gate=nn.Conv1d(1, 1, 3, padding=1),
+        head=nn.Linear(4, 4),
+    ),
+    "no parameters": lambda: Does(lambda s, x: x.amax((2, 3))),
+    "pooled globally": lambda: nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)
+    ),
+    "pooled globally, twice": lambda: Does(
+        lambda s, x: s.head(s.conv(x).mean((-1, -2)) * s.conv(x).mean((2, 3), keepdim=True).sigmoid()[..., 0, 0]),
+        conv=nn.Conv2d(3, 8, 3, padding=1),
+        head=nn.Linear(8, 4),
+    ),
+    "means of channels, of rows and in double": lambda: Does(
+        lambda s, x: s.head(
+            F.relu(s.conv(x) * s.conv(x).mean(1, keepdim=True) + s.conv(x).mean(2, keepdim=True))
+            + s.conv(x).mean((2, 3), keepdim=True, dtype=torch.float64).float()
+        ),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=head(4, 16, 24),
+    ),
+    "a product with factors": lambda: Does(
+        lambda s, x: torch.addmm(s.head.bias, s.conv(x).flatten(1), s.head.weight.t().contiguous(), alpha=0.3),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=nn.Linear(4 * 16 * 24, 50),
+    ),
+    "a product, and its view": lambda: Does(
+        lambda s, x: s.conv(x).view(len(x), -1) @ s.head.weight.t().contiguous(),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=nn.Linear(4 * 16 * 24, 50),
+    ),
+    "numbers taken out by NumPy": lambda: Does(
+        lambda s, x: s.head(s.conv(x / float(x.detach().numpy().max()))),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=head(4, 16, 24),
+    ),
+    "numbers taken out as a list": lambda: Does(
+        lambda s, x: s.head(s.conv(x / max(x.amax((1, 2, 3)).tolist()))),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=head(4, 16, 24),
+    ),
+    "the largest value of the batch": lambda: Does(
+        lambda s, x: s.head(s.conv(x / x.max())), conv=nn.Conv2d(3, 4, 3, padding=1), head=head(4, 16, 24)
+    ),
+    "mean and spread of the batch": lambda: Does(
+        lambda s, x: s.head(s.conv((x - x.mean()) / x.std())), conv=nn.Conv2d(3, 4, 3, padding=1), head=head(4, 16, 24)
+    ),
+    "the largest of the batch at each place": lambda: Does(
+        lambda s, x: s.head(s.conv(x / (1 + x.amax(0, keepdim=True)))),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=head(4, 16, 24),
+    ),
+    "the images of the batch the other way round": lambda: Does(
+        lambda s, x: s.head(s.conv(x) + 0.1 * s.conv(x.flip(0))),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=head(4, 16, 24),
+    ),
+    "the first image of the batch taken off": lambda: Does(
+        lambda s, x: s.head(s.conv(x) - 0.01 * s.conv(x[0])), conv=nn.Conv2d(3, 4, 3, padding=1), head=head(4, 16, 24)
+    ),
+    "the first images of the batch taken off": lambda: Does(
+        lambda s, x: s.head(s.conv(x) - 0.001 * s.conv(x[:1])), conv=nn.Conv2d(3, 4, 3, padding=1), head=head(4, 16, 24)
+    ),
+    "all images of the batch": lambda: Does(
+        lambda s, x: s.head(s.conv(x[0:])[:, :, 0:]), conv=nn.Conv2d(3, 4, 3, padding=1), head=head(4, 16, 24)
+    ),
+    "the images of the batch in turn": lambda: Does(
+        lambda s, x: s.head(s.conv(x) * (1 + x.roll(1, 0).mean((1, 2, 3), keepdim=True))),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=head(4, 16, 24),
+    ),
+    "normalised with statistics of the batch": lambda: nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4, track_running_stats=False), nn.ReLU(), head(4, 16, 24)
+    ),
+    "images changed in place": lambda: nn.Sequential(
+        nn.Hardtanh(-1, 1, inplace=True), nn.Conv2d(3, 4, 3, padding=1), head(4, 16, 24)
+    ),
+    "scores that the image does not move": lambda: Does(
+        lambda s, x: s.head.weight.new_ones(len(x), 4), head=nn.Linear(1, 1)
+    ),
+}
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 64])
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_unusual_models_are_as_a_loop_finds_them(name, batch_size):
+    torch.manual_seed(0)
+    model = UNUSUAL[name]().eval()
+    unsettle(model)
+    truth = loop(model, bright(IMAGES[:1]), 4, 3, together=False)
+    found = occlusion_map(model, bright(IMAGES[:1]), 1, 4, 3, batch_size=batch_size)
+    assert (found.probability - shares_of(truth, [1])).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize(("square", "stride"), [(6, 2), (5, 3), (4, 4)])
+@pytest.mark.parametrize("name", ["instance normalisation", "places of the maximum"])
+def test_they_are_so_too_where_the_first_squares_hide_nothing(name, square, stride):
+    """As with figures on an empty ground, of the value that hides."""
+    torch.manual_seed(0)
+    model = UNUSUAL[name]().eval()
+    image = EMPTY_BORDER[:, :, 4:20, 8:32].repeat(1, 3, 1, 1)
+    truth = loop(model, image, square, stride)
+    found = occlusion_map(model, image, 1, square, stride)
+    assert (found.probability - shares_of(truth, [1])).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 64])
+@pytest.mark.parametrize("form", ["added", "beside"])
+def test_maps_of_numbers_where_some_boxes_are_the_whole_map_and_others_are_not(form, batch_size):
+    """Squares in the middle reach everything, those in a corner do not."""
+    torch.manual_seed(0)
+    own = torch.randn(1, 4, 12, 14)
+
+    def forward(self: Does, x: Tensor) -> Tensor:
+        maps = self.conv(x)
+        maps = maps + own if form == "added" else torch.cat([maps, own.expand(len(x), -1, -1, -1)], 1)
+        return self.head(F.relu(maps))
+
+    parts = {"conv": nn.Conv2d(3, 4, 9, padding=4), "head": head(4 if form == "added" else 8, 12, 14)}
+    model, image = Does(forward, **parts).eval(), IMAGES[:1, :, :12, :14]
+    found = occlusion_map(model, image, 1, 5, 2, batch_size=batch_size)
+    assert (found.probability - shares_of(loop(model, image, 5, 2), [1])).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "normalisation of features",
+        "transposed convolution, normalised",
+        "group normalisation",
+        "no parameters",
+        "pooled globally",
+        "pooled globally, twice",
+        "a product, and its view",
+        "a product with factors",
+        "all images of the batch",
+        "means of channels, of rows and in double",
+    ],
+)
+def test_usual_parts_are_followed(name, said):
+    model = UNUSUAL[name]().eval()
+    unsettle(model)
+    occlusion_map(model, IMAGES[:1], 1, 4, 3)
+    assert said() == []
+
+
+@pytest.mark.parametrize("name", ["tokens and attention", "queries, keys and values on the first axis"])
+def test_attention_does_not_look_as_if_images_were_mixed(name, said):
+    occlusion_map(UNUSUAL[name]().eval(), IMAGES[:1], 1, 4, 3)
+    assert not any("image by image" in message for message in said())
