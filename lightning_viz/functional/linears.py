@@ -26,10 +26,12 @@ def linear_of(step: Step) -> Linear | None:
         return None
     rows, bias = (given["mat1"], given["self"]) if step.operation == "addmm" else (given["self"], None)
     plain = given.get("beta", 1) == 1 and given.get("alpha", 1) == 1
-    plain = plain and (bias is None or (isinstance(bias, Tensor) and bias.ndim == 1))
     if not (plain and isinstance(rows, Value) and isinstance(given["mat2"], Tensor)):
         return None
-    return Linear(rows, given["mat2"].t(), bias)
+    weight = given["mat2"].t()
+    if bias is not None and not (isinstance(bias, Tensor) and bias.shape == weight.shape[:1]):
+        return None
+    return Linear(rows, weight, bias)
 
 
 _LARGE = 2**16
