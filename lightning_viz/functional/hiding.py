@@ -100,16 +100,22 @@ def prepare(question: Question, grid: Grid, size: int, together: int | None, fol
     question = question._replace(unit=_unit(maps, question.unit))
     try:
         if traced is None:
-            return Prepared(question, scores[0], None, together or PLAIN)
+            return _by_itself(question, scores[0], together or PLAIN)
         way = _way(question, traced)
         begun, largest = _try(way, question, grid, size, min(together or FEWEST, FEWEST))
         return Prepared(question, scores[0], way, together or min(max(ROOM // largest, FEWEST), MOST), (begun,))
     except ImagesMixError as error:
         _say(question, f"image by image: {error}")
-        return Prepared(question, scores[0], None, 1)
+        return _by_itself(question, scores[0], 1)
     except Exception as error:  # noqa: BLE001 (whatever an unusual model does, plain batches still work)
         _say(question, f"in plain batches: {error}")
-        return Prepared(question, scores[0], None, together or PLAIN)
+        return _by_itself(question, scores[0], together or PLAIN)
+
+
+def _by_itself(question: Question, before: Tensor, together: int) -> Prepared:
+    """Leave it to the model; alone, no batch would show whether the scores of the trace are its own."""
+    own = _plainly(question, question.image)[0][0] if together == 1 else before
+    return Prepared(question, own, None, together)
 
 
 def hide(
@@ -131,10 +137,12 @@ def hide(
     checked = False
     advance(done)
     while done < len(grid):
+        beside = prepared.way is None and prepared.together > 1 and not checked
+        room = prepared.together - beside
         # Of one size as far as possible: each new shape costs the convolutions a preparation.
         rest = len(grid) - done
-        part = grid[done : done + -(-rest // -(-rest // prepared.together))]
-        found = _answer(prepared, part, _hidden(prepared.question, part, size), check=not checked)
+        part = grid[done : done + -(-rest // -(-rest // room))]
+        found = _answer(prepared, part, _hidden(prepared.question, part, size), beside=beside)
         if isinstance(found, Prepared):
             prepared = found
             continue
@@ -146,7 +154,7 @@ def hide(
     return scores, activity, prepared
 
 
-def _answer(prepared: Prepared, part: Grid, hidden: Tensor, *, check: bool) -> Answer | Prepared:
+def _answer(prepared: Prepared, part: Grid, hidden: Tensor, *, beside: bool) -> Answer | Prepared:
     """Compute some places, or say how to do it otherwise."""
     question = prepared.question
     if prepared.way is not None:
@@ -154,15 +162,21 @@ def _answer(prepared: Prepared, part: Grid, hidden: Tensor, *, check: bool) -> A
             return _by_increments(prepared.way, question, part, hidden)
         except Exception as error:  # noqa: BLE001 (as in prepare)
             _say(question, f"in plain batches: {error}")
-            return prepared._replace(way=None, together=min(prepared.together, PLAIN))
-    found = _by_forward(question, part, hidden)
-    if check and len(part) > 1:
-        try:
-            _compare([one[-1:] for one in found], _by_forward(question, part[-1:], hidden[-1:]))
-        except ValueError as error:
-            _say(question, f"image by image, since those of a batch change each other: {error}")
-            return prepared._replace(together=1)
-    return found
+            return _by_itself(question, prepared.before, min(prepared.together, PLAIN))
+    return _beside_the_image(prepared, part, hidden) if beside else _by_forward(question, part, hidden)
+
+
+def _beside_the_image(prepared: Prepared, part: Grid, hidden: Tensor) -> Answer | Prepared:
+    """Compute some places by the model itself in one batch with the image, whose scores must stay what they are."""
+    question = prepared.question
+    scores, activity = _by_forward(question, part, hidden, beside=True)
+    if _far(scores[-1], prepared.before) <= SAME:
+        return scores[:-1], activity[:-1]
+    alone = _plainly(question, question.image)[0][0]
+    if _far(scores[-1], alone) <= SAME:  # what was traced is not what the model says: strides may count, say
+        return prepared._replace(before=alone)
+    _say(question, "image by image, since those of a batch change each other")
+    return prepared._replace(before=alone, together=1)
 
 
 def _say(question: Question, how: str) -> None:
@@ -231,9 +245,13 @@ def _compare(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> None:
     for mine, other in zip(ours, theirs, strict=True):
         if mine.shape != other.shape:
             raise ValueError(f"the shapes would differ: {tuple(mine.shape)}, {tuple(other.shape)}")
-        far = float((mine - other).abs().max()) / max(float(other.abs().max()), 1e-12)
+        far = _far(mine, other)
         if not far <= SAME:
             raise ValueError(f"the scores would be off by {far:.1e}")
+
+
+def _far(mine: Tensor, other: Tensor) -> float:
+    return float((mine - other).abs().max()) / max(float(other.abs().max()), 1e-12)
 
 
 def _by_increments(
@@ -246,12 +264,12 @@ def _by_increments(
     return whole_maps(way.plan, way.scores, parts, len(places)), activity
 
 
-def _by_forward(question: Question, places: Grid, hidden: Tensor) -> Answer:
-    images = question.image.repeat(len(places), 1, 1, 1)
-    for image, square, (top, left) in zip(images, hidden, places.tolist(), strict=True):
+def _by_forward(question: Question, places: Grid, hidden: Tensor, *, beside: bool = False) -> Answer:
+    images = question.image.repeat(len(places) + beside, 1, 1, 1)
+    for image, square, (top, left) in zip(images, hidden, places.tolist(), strict=False):
         image[:, top : top + square.shape[1], left : left + square.shape[2]] = square
     scores, maps = _plainly(question, images)
-    return scores, torch.zeros(len(places)) if maps is None else _activity(question, maps)
+    return scores, torch.zeros(len(images)) if maps is None else _activity(question, maps)
 
 
 def _hidden(question: Question, places: Grid, size: int) -> Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from functional.occluding import EMPTY_BORDER, IMAGES, Does, head, loop, shares_of, unsettle
+from functional.occluding import EMPTY_BORDER, IMAGES, Does, head, loop, mean_over_squares, shares_of, unsettle
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -157,6 +157,11 @@ UNUSUAL: dict[str, Callable[[], nn.Module]] = {
     "images changed in place": lambda: nn.Sequential(
         nn.Hardtanh(-1, 1, inplace=True), nn.Conv2d(3, 4, 3, padding=1), head(4, 16, 24)
     ),
+    "strides chosen by hand": lambda: Does(
+        lambda s, x: s.head(s.conv(x).as_strided((len(x), 4, 16, 24), (4 * 16 * 24, 16 * 24, 24, 1))),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=head(4, 16, 24),
+    ),
     "scores that the image does not move": lambda: Does(
         lambda s, x: s.head.weight.new_ones(len(x), 4), head=nn.Linear(1, 1)
     ),
@@ -172,6 +177,9 @@ def test_unusual_models_are_as_a_loop_finds_them(name, batch_size):
     truth = loop(model, bright(IMAGES[:1]), 4, 3, together=False)
     found = occlusion_map(model, bright(IMAGES[:1]), 1, 4, 3, batch_size=batch_size)
     assert (found.probability - shares_of(truth, [1])).abs().max() <= 1e-5
+    fall = truth.clean.softmax(1)[0, 1] - found.probability[0]
+    expected = mean_over_squares(fall, 4, 3, (16, 24))
+    torch.testing.assert_close(found.drop[0], expected, atol=1e-5, rtol=0, check_dtype=False)
 
 
 @pytest.mark.parametrize(("square", "stride"), [(6, 2), (5, 3), (4, 4)])
