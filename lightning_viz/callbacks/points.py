@@ -56,10 +56,10 @@ def read_points(items: Subset[Any], probe: Probe) -> Points:
     def pictures() -> Iterator[NDArray[np.uint8]]:
         for batch in DataLoader(items, BATCH):
             images, classes = unpack_batch(batch, probe.batch_fn)
-            digest.update(images.float().numpy().tobytes())
+            digest.update(images.detach().float().cpu().numpy().tobytes())
             if classes is not None:
-                labels.append(classes)
-                digest.update(classes.numpy().tobytes())
+                labels.append(classes.cpu())
+                digest.update(labels[-1].numpy().tobytes())
             yield from map(image_picture, probe.unnormalise(images)[0])
 
     sheet = thumbnail_sheet(pictures(), len(items))

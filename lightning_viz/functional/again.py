@@ -67,6 +67,9 @@ def _whole_again(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) 
         return {step.outputs[0]: _as_it_was(plan, step, arguments["self"])}
     outcome = _function(plan, step, parts)(**arguments)
     outputs = [one for one in (outcome if isinstance(outcome, (list, tuple)) else [outcome]) if isinstance(one, Tensor)]
+    for value, output in zip(step.outputs, outputs, strict=True):
+        if output.numel() != plan.clean[value].numel() * count and not step.operation.startswith("new_"):
+            raise ValueError(f"the values of {count} images are not {count} times as many ({step.operation})")
     return {value: Part(output) for value, output in zip(step.outputs, outputs, strict=True)}
 
 
@@ -239,8 +242,11 @@ def _mean(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) -> Part
         return _whole_again(plan, step, parts, count)
     before = cut(clean, part.rows.at, part.columns.at, part.rows.size, part.columns.size)
     share = (part.rows.size * part.columns.size) / (clean.shape[2] * clean.shape[3])
-    added = (part.tensor.mean((2, 3)) - before.mean((2, 3))) * share
-    return Part((clean.mean((2, 3)) + added).reshape(count, *plan.clean[step.outputs[0]].shape[1:]))
+    # What is taken off may be much larger than what is left.
+    exact = torch.float32 if clean.device.type == "mps" else torch.float64
+    whole, old, new = (one.mean((2, 3), dtype=exact) for one in (clean, before, part.tensor))
+    mean = (whole + (new - old) * share).to(clean.dtype)
+    return Part(mean.reshape(count, *plan.clean[step.outputs[0]].shape[1:]))
 
 
 _SIZED = {"view": "size", "_unsafe_view": "size", "reshape": "shape", "expand": "size"}

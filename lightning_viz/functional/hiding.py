@@ -97,25 +97,52 @@ def prepare(question: Question, grid: Grid, size: int, together: int | None, fol
     else:
         scores = traced.result.output
         maps = None if question.layer is None else _maps(question, traced.layers[question.layer].output)
-    question = question._replace(unit=_unit(maps, question.unit))
+    asked, question = question, question._replace(unit=_unit(maps, question.unit))
     try:
         if traced is None:
-            return _by_itself(question, scores[0], together or PLAIN)
+            return _by_itself(asked, together or PLAIN, (scores, maps))
         way = _way(question, traced)
         begun, largest = _try(way, question, grid, size, min(together or FEWEST, FEWEST))
         return Prepared(question, scores[0], way, together or min(max(ROOM // largest, FEWEST), MOST), (begun,))
     except ImagesMixError as error:
         _say(question, f"image by image: {error}")
-        return _by_itself(question, scores[0], 1)
+        return _by_itself(asked, 1)
     except Exception as error:  # noqa: BLE001 (whatever an unusual model does, plain batches still work)
         _say(question, f"in plain batches: {error}")
-        return _by_itself(question, scores[0], together or PLAIN)
+        return _by_itself(asked, together or PLAIN, (scores, maps))
 
 
-def _by_itself(question: Question, before: Tensor, together: int) -> Prepared:
-    """Leave it to the model; alone, no batch would show whether the scores of the trace are its own."""
-    own = _plainly(question, question.image)[0][0] if together == 1 else before
-    return Prepared(question, own, None, together)
+def _by_itself(question: Question, together: int, traced: tuple[Tensor, Tensor | None] | None = None) -> Prepared:
+    """Leave it to the model: in batches where what it says of the image is the same beside noise, else one by one.
+
+    What was traced need not be what the model says, since strides may count.
+    """
+    beside = _beside_noise(question) if together > 1 else None
+    alone = traced if traced is not None and beside is not None else _plainly(question, question.image)
+    if beside is not None and not _same(beside, alone):
+        alone = _plainly(question, question.image)
+        if not _same(beside, alone):
+            _say(question, "image by image, since those of a batch change each other")
+            together = 1
+    scores, maps = alone
+    return Prepared(question._replace(unit=_unit(maps, question.unit)), scores[0], None, together if beside else 1)
+
+
+def _beside_noise(question: Question) -> tuple[Tensor, Tensor | None] | None:
+    """What the model says of the image when it is neither the first nor the last of a batch; None if it can't."""
+    noise = _noise(question, 2, question.image.shape[2:])
+    try:
+        scores, maps = _plainly(question, torch.cat([noise[:1], question.image, noise[1:]]))
+    except Exception as error:  # noqa: BLE001 (it may take single images only)
+        _say(question, f"image by image: {error}")
+        return None
+    return scores[1:2], None if maps is None else maps[1:2]
+
+
+def _noise(question: Question, count: int, size: Sequence[int]) -> Tensor:
+    image = question.image
+    random = torch.rand((count, image.shape[1], *size), generator=torch.Generator().manual_seed(0))
+    return image.mean() + (2 * random.to(image) - 1) * (image.std() + 0.1)
 
 
 def hide(
@@ -134,27 +161,23 @@ def hide(
     """
     answers = list(prepared.begun)
     done = sum(len(scores) for scores, _ in answers)
-    checked = False
     advance(done)
     while done < len(grid):
-        beside = prepared.way is None and prepared.together > 1 and not checked
-        room = prepared.together - beside
         # Of one size as far as possible: each new shape costs the convolutions a preparation.
         rest = len(grid) - done
-        part = grid[done : done + -(-rest // -(-rest // room))]
-        found = _answer(prepared, part, _hidden(prepared.question, part, size), beside=beside)
+        part = grid[done : done + -(-rest // -(-rest // prepared.together))]
+        found = _answer(prepared, part, _hidden(prepared.question, part, size))
         if isinstance(found, Prepared):
             prepared = found
             continue
         answers.append(found)
-        checked = prepared.way is None
         done += len(part)
         advance(len(part))
     scores, activity = (torch.cat(parts) for parts in zip(*answers, strict=True))
     return scores, activity, prepared
 
 
-def _answer(prepared: Prepared, part: Grid, hidden: Tensor, *, beside: bool) -> Answer | Prepared:
+def _answer(prepared: Prepared, part: Grid, hidden: Tensor) -> Answer | Prepared:
     """Compute some places, or say how to do it otherwise."""
     question = prepared.question
     if prepared.way is not None:
@@ -162,21 +185,8 @@ def _answer(prepared: Prepared, part: Grid, hidden: Tensor, *, beside: bool) -> 
             return _by_increments(prepared.way, question, part, hidden)
         except Exception as error:  # noqa: BLE001 (as in prepare)
             _say(question, f"in plain batches: {error}")
-            return _by_itself(question, prepared.before, min(prepared.together, PLAIN))
-    return _beside_the_image(prepared, part, hidden) if beside else _by_forward(question, part, hidden)
-
-
-def _beside_the_image(prepared: Prepared, part: Grid, hidden: Tensor) -> Answer | Prepared:
-    """Compute some places by the model itself in one batch with the image, whose scores must stay what they are."""
-    question = prepared.question
-    scores, activity = _by_forward(question, part, hidden, beside=True)
-    if _far(scores[-1], prepared.before) <= SAME:
-        return scores[:-1], activity[:-1]
-    alone = _plainly(question, question.image)[0][0]
-    if _far(scores[-1], alone) <= SAME:  # what was traced is not what the model says: strides may count, say
-        return prepared._replace(before=alone)
-    _say(question, "image by image, since those of a batch change each other")
-    return prepared._replace(before=alone, together=1)
+            return _by_itself(question, min(prepared.together, PLAIN))
+    return _by_forward(question, part, hidden)
 
 
 def _say(question: Question, how: str) -> None:
@@ -231,27 +241,31 @@ def _try(way: _Way, question: Question, grid: Grid, size: int, count: int) -> tu
         ValueError: The two ways differ.
     """
     bottom = grid[grid[:, 0] == grid[:, 0].max()]
-    places = np.concatenate([grid[:count], bottom[len(bottom) // 2 :][:1]])
-    random = torch.rand((1, question.image.shape[1], size, size), generator=torch.Generator().manual_seed(0))
-    noise = question.image.mean() + (2 * random.to(question.image) - 1) * (question.image.std() + 0.1)
-    hidden = torch.cat([_hidden(question, places[:-1], size), noise])
+    # Neither the first nor the last, lest a model that looks at these compares the place with itself.
+    others = grid[1:count] if count > 1 else grid[:1]
+    places = np.concatenate([grid[:1], bottom[len(bottom) // 2 :][:1], others])
+    hidden, noise = _hidden(question, places, size), _noise(question, 1, (size, size))
+    hidden[1] = noise[0]
     seen: list[int] = []
-    ours, theirs = _by_increments(way, question, places, hidden, seen), _by_forward(question, places[-1:], noise)
-    _compare([part[-1:] for part in ours], theirs)
-    return (ours[0][:-1], ours[1][:-1]), max(seen) // len(places)
-
-
-def _compare(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> None:
+    ours, theirs = _by_increments(way, question, places, hidden, seen), _by_forward(question, places[1:2], noise)
     for mine, other in zip(ours, theirs, strict=True):
-        if mine.shape != other.shape:
-            raise ValueError(f"the shapes would differ: {tuple(mine.shape)}, {tuple(other.shape)}")
-        far = _far(mine, other)
+        far = _far(mine[1:2], other) if len(mine) == len(places) else torch.inf
         if not far <= SAME:
             raise ValueError(f"the scores would be off by {far:.1e}")
+    scores, activity = (torch.cat([one[:1], one[2:][: count - 1]]) for one in ours)
+    return (scores, activity), max(seen) // len(places)
 
 
-def _far(mine: Tensor, other: Tensor) -> float:
-    return float((mine - other).abs().max()) / max(float(other.abs().max()), 1e-12)
+def _same(ours: Sequence[Tensor | None], theirs: Sequence[Tensor | None]) -> bool:
+    pairs = zip(ours, theirs, strict=True)
+    return all(one is None or other is None or _far(one, other) <= SAME for one, other in pairs)
+
+
+def _far(ours: Tensor, theirs: Tensor) -> float:
+    """The largest difference in units of the largest value; endless where the shapes differ."""
+    if ours.shape != theirs.shape:
+        return torch.inf
+    return float((ours - theirs).abs().max()) / max(float(theirs.abs().max()), 1e-12)
 
 
 def _by_increments(
@@ -264,9 +278,9 @@ def _by_increments(
     return whole_maps(way.plan, way.scores, parts, len(places)), activity
 
 
-def _by_forward(question: Question, places: Grid, hidden: Tensor, *, beside: bool = False) -> Answer:
-    images = question.image.repeat(len(places) + beside, 1, 1, 1)
-    for image, square, (top, left) in zip(images, hidden, places.tolist(), strict=False):
+def _by_forward(question: Question, places: Grid, hidden: Tensor) -> Answer:
+    images = question.image.repeat(len(places), 1, 1, 1)
+    for image, square, (top, left) in zip(images, hidden, places.tolist(), strict=True):
         image[:, top : top + square.shape[1], left : left + square.shape[2]] = square
     scores, maps = _plainly(question, images)
     return scores, torch.zeros(len(images)) if maps is None else _activity(question, maps)

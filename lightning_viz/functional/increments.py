@@ -94,6 +94,8 @@ def _is_over_images(step: Step, clean: Mapping[int, Tensor]) -> bool:
     before, after = clean[step.inputs[0]].shape, clean[step.outputs[0]].shape
     if not after:
         return True
+    if step.operation in ("index", "index_put"):
+        return step.arguments["indices"][0] is not None
     name = "dims" if step.operation in ("flip", "roll") else "dim"
     if name not in step.arguments or step.operation in ("squeeze", "unsqueeze"):
         return False
@@ -135,7 +137,8 @@ def _fold(steps: Sequence[Step], uses: Mapping[int, int]) -> tuple[dict[int, tup
     skipped = set()
     for step in steps:
         given = step.arguments
-        if step.operation == "convolution" and isinstance(given["weight"], Tensor) and not given["transposed"]:
+        usual = step.operation == "convolution" and isinstance(given["weight"], Tensor) and not given["transposed"]
+        if usual and given["weight"].ndim == 4:
             folded.setdefault(step.outputs[0], (channels_last(given["weight"]), given["bias"]))
         if step.operation not in NORMALISATIONS or by_batch(given):
             continue
@@ -199,8 +202,13 @@ def run(plan: Plan, square: Square, seen: list[int] | None = None) -> dict[int, 
     return {value: part for value, part in parts.items() if value in plan.wanted}
 
 
-_ALONG = frozenset(("_softmax", "_log_softmax", "cumsum", "cumprod", "sort", "topk", "flip", "roll", "argsort"))
-"""What keeps the shape, and does something along an axis."""
+# fmt: off
+_ALONG = frozenset((
+    "_softmax", "_log_softmax", "cumsum", "cumprod", "sort", "topk", "flip", "roll", "argsort",
+    "index_select", "gather", "scatter", "mean", "sum", "amax", "amin", "linalg_vector_norm",
+))
+# fmt: on
+"""What may keep the shape, and does something along an axis."""
 
 _PIECES = frozenset(("select", "slice", "split", "split_with_sizes", "unbind"))
 """What takes pieces along an axis."""

@@ -44,6 +44,7 @@ def linear_again(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     PyTorch itself asks MKL, which does not use the widest instructions of every processor.
     """
     able = rows.dtype == torch.float32 and rows.device.type == "cpu" and weight.is_contiguous()
+    able = able and (bias is None or bias.is_contiguous())  # it reads on, whatever the strides
     if able and weight.numel() >= _LARGE and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         done: Tensor = torch.ops.mkldnn._linear_pointwise(rows.contiguous(), weight, bias, "none", [], "")
         return done

@@ -25,6 +25,11 @@ def queries_keys_and_values(self: Does, x: Tensor) -> Tensor:
     return self.head(F.scaled_dot_product_attention(q, k, v).mean(1))
 
 
+def strongest_token(self: Does, x: Tensor) -> Tensor:
+    tokens = self.conv(x).flatten(2).transpose(1, 2)
+    return self.head(tokens[torch.arange(len(x)), tokens.norm(dim=-1).argmax(1)])
+
+
 UNUSUAL: dict[str, Callable[[], nn.Module]] = {
     "a number taken out of a tensor": lambda: Does(
         lambda s, x: s.head(s.conv(x / float(x.max()))), conv=nn.Conv2d(3, 4, 3, padding=1), head=head(4, 16, 24)
@@ -157,6 +162,58 @@ UNUSUAL: dict[str, Callable[[], nn.Module]] = {
     "images changed in place": lambda: nn.Sequential(
         nn.Hardtanh(-1, 1, inplace=True), nn.Conv2d(3, 4, 3, padding=1), head(4, 16, 24)
     ),
+    "attention with images and places exchanged": lambda: Does(
+        lambda s, x: s.head(s.attention(*[s.conv(x).flatten(2).transpose(1, 2)] * 3)[0].mean(1)),
+        conv=nn.Conv2d(3, 8, 4, 4),
+        attention=nn.MultiheadAttention(8, 2),
+        head=nn.Linear(8, 4),
+    ),
+    "less the mean of the batch": lambda: Does(
+        lambda s, x: s.head(s.conv(x) - 0.5 * s.conv(x).mean(0, keepdim=True)),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=head(4, 16, 24),
+    ),
+    "normalised over the batch": lambda: Does(
+        lambda s, x: s.head(s.conv(x) + F.normalize(s.conv(x), dim=0)),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=head(4, 16, 24),
+    ),
+    "the token with the strongest activation": lambda: Does(
+        strongest_token, conv=nn.Conv2d(3, 8, 4, 4), head=nn.Linear(8, 4)
+    ),
+    "the last image by a tensor": lambda: Does(
+        lambda s, x: s.head(s.conv(x) - 0.5 * s.conv(x)[torch.tensor([-1])]),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=head(4, 16, 24),
+    ),
+    "the last image in linear layers": lambda: Does(
+        lambda s, x: s.head((x - 0.5 * x[torch.tensor([-1])]).flatten(1)), head=nn.Linear(3 * 16 * 24, 4)
+    ),
+    "the first image by its number": lambda: Does(
+        lambda s, x: s.head(s.conv(x - 0.1 * x.index_select(0, torch.tensor([0])))),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=head(4, 16, 24),
+    ),
+    "the last map of all images": lambda: Does(
+        lambda s, x: s.head(s.conv(x) * s.conv(x).flatten(0, 1)[-1].sigmoid()),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=head(4, 16, 24),
+    ),
+    "values gathered by constant places": lambda: Does(
+        lambda s, x: s.head(s.conv(x)).gather(1, torch.tensor([[2, 0, 1]]).expand(len(x), -1)),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=head(4, 16, 24),
+    ),
+    "one image at once": lambda: Does(
+        lambda s, x: s.head(s.conv(x).reshape(1, -1)),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=nn.Linear(4 * 16 * 24, 4),
+    ),
+    "one bias for all classes": lambda: Does(
+        lambda s, x: F.linear(s.conv(x).flatten(1), s.head.weight, s.head.bias[:1].expand(50)),
+        conv=nn.Conv2d(3, 4, 3, padding=1),
+        head=nn.Linear(4 * 16 * 24, 50),
+    ),
     "strides chosen by hand": lambda: Does(
         lambda s, x: s.head(s.conv(x).as_strided((len(x), 4, 16, 24), (4 * 16 * 24, 16 * 24, 24, 1))),
         conv=nn.Conv2d(3, 4, 3, padding=1),
@@ -183,15 +240,68 @@ def test_unusual_models_are_as_a_loop_finds_them(name, batch_size):
 
 
 @pytest.mark.parametrize(("square", "stride"), [(6, 2), (5, 3), (4, 4)])
-@pytest.mark.parametrize("name", ["instance normalisation", "places of the maximum"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "instance normalisation",
+        "places of the maximum",
+        "normalised with statistics of the batch",
+        "attention with images and places exchanged",
+        "less the mean of the batch",
+        "the first image by its number",
+        "the token with the strongest activation",
+    ],
+)
 def test_they_are_so_too_where_the_first_squares_hide_nothing(name, square, stride):
     """As with figures on an empty ground, of the value that hides."""
     torch.manual_seed(0)
     model = UNUSUAL[name]().eval()
     image = EMPTY_BORDER[:, :, 4:20, 8:32].repeat(1, 3, 1, 1)
-    truth = loop(model, image, square, stride)
+    truth = loop(model, image, square, stride, together=False)
     found = occlusion_map(model, image, 1, square, stride)
     assert (found.probability - shares_of(truth, [1])).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("batch_size", [2, 5, None])
+def test_activity_of_a_layer_that_mixes_the_images_beside_the_way_to_the_scores(batch_size):
+    def forward(self: Does, x: Tensor) -> Tensor:
+        maps = self.conv(x)
+        self.beside(maps)
+        return self.head(maps.amax((2, 3)))
+
+    torch.manual_seed(0)
+    beside = nn.Sequential(nn.BatchNorm2d(4, track_running_stats=False), nn.ReLU())
+    model = Does(forward, conv=nn.Conv2d(3, 4, 3, padding=1), beside=beside, head=nn.Linear(4, 4)).eval()
+    found = occlusion_map(model, IMAGES[:1], 1, 4, 3, layer="beside", unit=2, batch_size=batch_size).activity
+    expected = loop(model, IMAGES[:1], 4, 3, layer="beside", together=False).sums[..., 2]
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-5, check_dtype=False)
+
+
+def test_the_strongest_unit_is_that_of_the_model_itself():
+    """What is traced has other strides."""
+
+    def forward(self: Does, x: Tensor) -> Tensor:
+        again = x.as_strided((len(x), 3, 16, 24), (3 * 16 * 24, 16 * 24, 24, 1))
+        return self.head(F.relu(self.conv(again)).mean((2, 3)))
+
+    for seed in range(6):
+        torch.manual_seed(seed)
+        model = Does(forward, conv=nn.Conv2d(3, 8, 3, padding=1), head=nn.Linear(8, 4)).eval()
+        unit = int(model.conv(IMAGES[:1]).amax((2, 3)).argmax())
+        found = occlusion_map(model, IMAGES[:1], 1, 4, 3, layer="conv").activity
+        torch.testing.assert_close(found, occlusion_map(model, IMAGES[:1], 1, 4, 3, layer="conv", unit=unit).activity)
+
+
+@pytest.mark.parametrize("size", [1e6, 1e8])
+def test_a_hot_pixel_does_not_drown_what_is_pooled(size):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)
+    ).eval()
+    image = IMAGES[:1].clone()
+    image[0, :, 8, 12] = size
+    found = occlusion_map(model, image, 1, 4, 3).probability
+    assert (found - shares_of(loop(model, image, 4, 3, together=False), [1])).abs().max() <= 1e-5
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 64])
@@ -224,6 +334,8 @@ def test_maps_of_numbers_where_some_boxes_are_the_whole_map_and_others_are_not(f
         "a product, and its view",
         "a product with factors",
         "all images of the batch",
+        "one bias for all classes",
+        "a convolution along one axis",
         "means of channels, of rows and in double",
     ],
 )

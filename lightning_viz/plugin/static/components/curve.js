@@ -23,8 +23,16 @@ export function Curve({ lines, epoch, dark, first, last, onPick }) {
 
   useLayoutEffect(() => {
     const element = holder.current;
-    const made = new uPlot(options(lines, first, last, element, (to) => pick.current(to)), table(lines), element);
+    const made = new uPlot(options(lines, first, last, element), table(lines), element);
     setPlot(made);
+    // Not "click": that needs the plot of the press to be there still at the release, and a poll may bring a new one.
+    /** @param {PointerEvent} event */
+    const release = (event) => {
+      const { left, width } = made.over.getBoundingClientRect();
+      const x = event.clientX - left;
+      if (event.button === 0 && x >= 0 && x <= width) pick.current(made.posToVal(x, "x"));
+    };
+    element.addEventListener("pointerup", release);
     const observer = new ResizeObserver(() => {
       made.setSize({ width: element.clientWidth, height: element.clientHeight });
       redrawn((count) => count + 1);
@@ -32,6 +40,7 @@ export function Curve({ lines, epoch, dark, first, last, onPick }) {
     observer.observe(element);
     return () => {
       observer.disconnect();
+      element.removeEventListener("pointerup", release);
       made.destroy();
     };
   }, [lines, dark, first, last]);
@@ -63,10 +72,9 @@ function table(lines) {
  * @param {number} first
  * @param {number} last
  * @param {HTMLElement} element
- * @param {(epoch: number) => void} onPick
  * @returns {uPlot.Options}
  */
-function options(lines, first, last, element, onPick) {
+function options(lines, first, last, element) {
   const style = getComputedStyle(element);
   /** @param {string} name */
   const colour = (name) => style.getPropertyValue(name.replace(/^var\((.*)\)$/, "$1"));
@@ -88,9 +96,5 @@ function options(lines, first, last, element, onPick) {
       { ...axis, size: 24, gap: 4, incrs: last - first > 2 ? EPOCHS : undefined, grid: { show: false }, values: (_, ticks) => ticks.map(epochText) },
       { ...axis, size: LEFT, gap: 6, space: 28, grid, values: (_, ticks) => ticks.map(number) },
     ],
-    hooks: {
-      // Not "click": that needs the plot of the press to be there still at the release, and a poll may bring a new one.
-      ready: [(plot) => plot.over.addEventListener("pointerdown", (event) => event.button === 0 && onPick(plot.posToVal(event.offsetX, "x")))],
-    },
   };
 }
