@@ -234,19 +234,21 @@ def _linear(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) -> Pa
 
 
 def _mean(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) -> Part | dict[int, Part]:
-    """Global pooling: the mean of the image's own map, and what the boxes add to it."""
+    """Global pooling: what the boxes add to the image's own map outside them."""
     given, source = step.arguments, step.inputs[0]
     part, clean = parts[source], plan.clean[source]
     pooled = clean.ndim == 4 and sorted(axis % 4 for axis in given.get("dim") or []) == [2, 3]
     if part.rows is None or part.columns is None or not pooled or given.get("dtype") is not None:
         return _whole_again(plan, step, parts, count)
-    before = cut(clean, part.rows.at, part.columns.at, part.rows.size, part.columns.size)
-    share = (part.rows.size * part.columns.size) / (clean.shape[2] * clean.shape[3])
-    # What is taken off may be much larger than what is left.
+    # In double precision, since what lies in the box may be much larger than what lies outside.
     exact = torch.float32 if clean.device.type == "mps" else torch.float64
-    whole, old, new = (one.mean((2, 3), dtype=exact) for one in (clean, before, part.tensor))
-    mean = (whole + (new - old) * share).to(clean.dtype)
-    return Part(mean.reshape(count, *plan.clean[step.outputs[0]].shape[1:]))
+    sums = pad(clean[0].to(exact).cumsum(1).cumsum(2), (1, 0, 1, 0))  # of what lies above and to the left
+    above, left = (torch.from_numpy(span.at).to(clean.device) for span in (part.rows, part.columns))
+    below, right = above + part.rows.size, left + part.columns.size
+    inside = sums[:, below, right] - sums[:, above, right] - sums[:, below, left] + sums[:, above, left]
+    added = part.tensor.mean((2, 3)) * (part.rows.size * part.columns.size)
+    mean = ((sums[:, -1, -1:] - inside).t() + added) / (clean.shape[2] * clean.shape[3])
+    return Part(mean.to(clean.dtype).reshape(count, *plan.clean[step.outputs[0]].shape[1:]))
 
 
 _SIZED = {"view": "size", "_unsafe_view": "size", "reshape": "shape", "expand": "size"}
