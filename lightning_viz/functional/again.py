@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, max_pool2d, pad
 
-from lightning_viz.functional.linears import linear_again, linear_of
+from lightning_viz.functional.linears import fast_linear, linear_of
 from lightning_viz.functional.normalisations import NORMALISATIONS, affine, by_batch
 from lightning_viz.functional.parts import Part, Span, channels_last, cut, join, large, paste, place
 from lightning_viz.functional.turned import CHANNEL_NORM
@@ -230,7 +230,7 @@ def _linear(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) -> Pa
     linear = linear_of(step)
     if linear is None:
         return _whole_again(plan, step, parts, count)
-    return Part(linear_again(whole_maps(plan, linear.rows.number, parts, count), linear.weight, linear.bias))
+    return Part(fast_linear(whole_maps(plan, linear.rows.number, parts, count), linear.weight, linear.bias))
 
 
 def _mean(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) -> Part | dict[int, Part]:

@@ -20,6 +20,7 @@ from lightning_viz.functional.increments import (
     run,
     whole_maps,
 )
+from lightning_viz.functional.linears import FastLinears
 from lightning_viz.functional.parts import channels_last, cut
 from lightning_viz.layers import capture
 from lightning_viz.outputs import Output, as_maps, find_scores
@@ -293,8 +294,9 @@ def _hidden(question: Question, places: Grid, size: int) -> Tensor:
 def _plainly(question: Question, images: Tensor) -> tuple[Tensor, Tensor | None]:
     model, layer = question.model, question.layer
     if layer is None:
-        return find_scores(model(images.clone()), question.output, WHO), None
-    with capture(model, layer) as outputs:
+        with FastLinears():
+            return find_scores(model(images.clone()), question.output, WHO), None
+    with capture(model, layer) as outputs, FastLinears():
         scores = find_scores(model(images.clone()), question.output, WHO)
     return scores, _maps(question, last_call(outputs, layer, WHO))
 

@@ -1,13 +1,16 @@
-"""Linear layers as they are found in a trace, and the fastest way to do one again."""
+"""Linear layers: how they are found in a trace, and the fastest way to do them."""
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
+from torch.overrides import TorchFunctionMode
 
 from lightning_viz.trace import Step, Value
 
-__all__ = ["Linear", "linear_again", "linear_of"]
+__all__ = ["FastLinears", "Linear", "fast_linear", "linear_of"]
 
 
 class Linear(NamedTuple):
@@ -37,15 +40,29 @@ def linear_of(step: Step) -> Linear | None:
 _LARGE = 2**16
 """Weights from which on that pays."""
 
+_PLAIN = (Tensor, torch.nn.Parameter)
 
-def linear_again(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Do a linear layer; on a CPU by oneDNN where PyTorch has it, as convolutions are done.
+
+def fast_linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Do a linear layer; on a CPU, without gradients, by oneDNN where PyTorch has it, as convolutions are done.
 
     PyTorch itself asks MKL, which does not use the widest instructions of every processor.
     """
-    able = rows.dtype == torch.float32 and rows.device.type == "cpu" and weight.is_contiguous()
-    able = able and (bias is None or bias.is_contiguous())  # it reads on, whatever the strides
+    numbers = [rows, weight] if bias is None else [rows, weight, bias]
+    able = all(type(one) in _PLAIN and one.dtype == torch.float32 and one.device.type == "cpu" for one in numbers)
+    able = able and all(one.is_contiguous() for one in numbers[1:])  # it reads on, whatever the strides
+    able = able and rows.ndim > 1 and not torch.is_grad_enabled()
     if able and weight.numel() >= _LARGE and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         done: Tensor = torch.ops.mkldnn._linear_pointwise(rows.contiguous(), weight, bias, "none", [], "")
         return done
-    return torch.nn.functional.linear(rows, weight, bias)
+    return linear(rows, weight, bias)
+
+
+class FastLinears(TorchFunctionMode):
+    """While it is on, the linear layers that a model calls are done by ``fast_linear``; not those inside attention."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Exchange the one function."""
+        return (fast_linear if func is linear else func)(*args, **(kwargs or {}))
