@@ -217,6 +217,9 @@ UNUSUAL: dict[str, Callable[[], nn.Module]] = {
         conv=nn.Conv2d(3, 4, 3, padding=1),
         head=nn.Linear(4 * 16 * 24, 4),
     ),
+    "one image at once, in linear layers": lambda: Does(
+        lambda s, x: s.head(x.reshape(1, -1)), head=nn.Linear(3 * 16 * 24, 4)
+    ),
     "one bias for all classes": lambda: Does(
         lambda s, x: F.linear(s.conv(x).flatten(1), s.head.weight, s.head.bias[:1].expand(50)),
         conv=nn.Conv2d(3, 4, 3, padding=1),
