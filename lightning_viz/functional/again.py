@@ -246,7 +246,7 @@ def _mean(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) -> Part
     above, left = (torch.from_numpy(span.at).to(clean.device) for span in (part.rows, part.columns))
     below, right = above + part.rows.size, left + part.columns.size
     inside = sums[:, below, right] - sums[:, above, right] - sums[:, below, left] + sums[:, above, left]
-    added = part.tensor.mean((2, 3)) * (part.rows.size * part.columns.size)
+    added = part.tensor.mean((2, 3)).to(exact) * (part.rows.size * part.columns.size)
     mean = ((sums[:, -1, -1:] - inside).t() + added) / (clean.shape[2] * clean.shape[3])
     return Part(mean.to(clean.dtype).reshape(count, *plan.clean[step.outputs[0]].shape[1:]))
 

@@ -113,20 +113,20 @@ def prepare(question: Question, grid: Grid, size: int, together: int | None, fol
         return _by_itself(asked, together or PLAIN, (scores, maps))
 
 
-def _by_itself(question: Question, together: int, traced: tuple[Tensor, Tensor | None] | None = None) -> Prepared:
+def _by_itself(question: Question, together: int, said: tuple[Tensor, Tensor | None] | None = None) -> Prepared:
     """Leave it to the model: in batches where what it says of the image is the same beside noise, else one by one.
 
-    What was traced need not be what the model says, since strides may count.
+    What was said in a trace need not be what the model says, since strides may count.
     """
     beside = _beside_noise(question) if together > 1 else None
-    alone = traced if traced is not None and beside is not None else _plainly(question, question.image)
-    if beside is not None and not _same(beside, alone):
-        alone = _plainly(question, question.image)
-        if not _same(beside, alone):
+    if said is None or beside is None or not _same(beside, said):
+        said = _plainly(question, question.image)
+        if beside is not None and not _same(beside, said):
             _say(question, "image by image, since those of a batch change each other")
-            together = 1
-    scores, maps = alone
-    return Prepared(question._replace(unit=_unit(maps, question.unit)), scores[0], None, together if beside else 1)
+            beside = None
+    scores, maps = said
+    unit = _unit(maps, question.unit)
+    return Prepared(question._replace(unit=unit), scores[0], None, 1 if beside is None else together)
 
 
 def _beside_noise(question: Question) -> tuple[Tensor, Tensor | None] | None:

@@ -24,7 +24,7 @@ class Linear(NamedTuple):
 
 def linear_of(step: Step) -> Linear | None:
     """Read a product of a value with filters of the model's own; None if it is anything else."""
-    given: dict[str, Any] = dict(step.arguments)
+    given = step.arguments
     if step.operation not in ("mm", "addmm"):
         return None
     rows, bias = (given["mat1"], given["self"]) if step.operation == "addmm" else (given["self"], None)

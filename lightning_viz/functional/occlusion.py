@@ -64,7 +64,7 @@ def occlusion_map(
         unit: Which; the strongest of each image when omitted.
         activation: What makes probabilities of scores.
         output: Where the scores are in what the model returns: a key, an index or a function.
-        batch_size: How many places at once; chosen by the size of the maps when omitted.
+        batch_size: How many places at once (a check takes three); chosen by the size of the maps when omitted.
 
     Returns:
         Probability, prediction, drop and activity.

@@ -97,6 +97,17 @@ def test_a_click_on_the_curve_goes_there(tab: Tab, plain: str) -> None:
     assert tab.epoch() == "epoch 6"
 
 
+def test_a_click_is_not_lost_when_the_curve_is_drawn_anew(tab: Tab, plain: str) -> None:
+    tab.open(plain).ready().curves(2)
+    box = tab.frame.locator(".u-over").bounding_box()
+    tab.page.mouse.move(box["x"] + box["width"] * 6 / 12 + 4, box["y"] + 20)
+    tab.page.mouse.down()
+    tab.frame.select_option(".legend select", "accuracy")
+    tab.curves(1)
+    tab.page.mouse.up()
+    assert tab.epoch() == "epoch 6"
+
+
 def test_the_curve_is_the_training_loss_and_its_cursor_stands_at_the_epoch(tab: Tab, plain: str) -> None:
     tab.open(plain, "epoch=3").ready().curves(2)
     tab.frame.wait_for_selector(".at .mark")
