@@ -316,6 +316,18 @@ def test_a_hot_pixel_does_not_drown_what_is_pooled(size):
     assert (found - shares_of(loop(model, image, 4, 3, together=False), [1])).abs().max() <= 1e-5
 
 
+def test_sums_of_half_precision_do_not_overflow(said):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 9, padding=4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4)).eval()
+    model[0].bias.data += 400  # times the 16 x 16 places of a box it is more than half precision holds
+    model[3].weight.data /= 400
+    model, image = model.half(), IMAGES[:1].half()
+    found = occlusion_map(model, image, 1, 8, 4).probability
+    assert said() == []
+    expected = shares_of(loop(model, image, 8, 4, together=False), [1])
+    assert (found.float() - expected.float()).abs().max() <= 2e-3
+
+
 @pytest.mark.parametrize("batch_size", [1, 5, 64])
 @pytest.mark.parametrize("form", ["added", "beside"])
 def test_maps_of_numbers_where_some_boxes_are_the_whole_map_and_others_are_not(form, batch_size):
