@@ -7,6 +7,7 @@ import torch
 import torchvision
 from captum.attr import GuidedGradCam, LayerGradCam, Saliency
 from contract.harness import network, snapshot
+from functional.networks import calibrated
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torchvision.models.swin_transformer import SwinTransformer
@@ -90,17 +91,10 @@ class Functional(nn.Module):
 
 
 def torchvision_model(name: str, **arguments: object) -> nn.Module:
-    """With weights of its own initialisation and statistics of our images, so that signals neither vanish nor burst."""
+    """With weights of its own initialisation and statistics of our images."""
     torch.manual_seed(0)
     model = getattr(torchvision.models, name)(num_classes=5, **arguments).double()
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    with torch.no_grad():
-        model.train()(PHOTOS.double())
-    return model.eval()
+    return calibrated(model, PHOTOS.double())
 
 
 def small_swin() -> SwinTransformer:

@@ -6,6 +6,7 @@ from functools import cache
 import pytest
 import torch
 import torchvision
+from functional.networks import calibrated
 from functional.occluding import (
     EMPTY_BORDER,
     IMAGES,
@@ -31,15 +32,9 @@ from lightning_viz.functional import hiding, increments, occlusion_map, parts
 
 
 def settled(model: nn.Module, photos: Tensor = PHOTOS) -> nn.Module:
-    """With statistics of its images, so that signals neither vanish nor burst; scores are below 1."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
+    """Calibrated, and with scores below 1."""
+    calibrated(model, photos)
     with torch.no_grad():
-        model.train()(photos)
-        model.eval()
         heads = [module for module in model.modules() if isinstance(module, nn.Linear)]
         if heads:
             spread = model(photos).std(1).mean() / 0.4

@@ -9,6 +9,7 @@ import torchvision
 from captum.attr import Deconvolution, GuidedBackprop, NeuronDeconvolution, NeuronGradient, NeuronGuidedBackprop
 from captum.attr import Saliency as CaptumSaliency
 from contract.harness import network, snapshot
+from functional.networks import calibrated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -101,17 +102,10 @@ def residual_network(rectify: nn.Module) -> nn.Sequential:
 
 @cache
 def torchvision_model(name: str, **arguments: object) -> nn.Module:
-    """With weights of its own initialisation and statistics of our images, so that signals neither vanish nor burst."""
+    """With weights of its own initialisation and statistics of our images."""
     torch.manual_seed(0)
     model = getattr(torchvision.models, name)(num_classes=5, **arguments).double()
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    with torch.no_grad():
-        model.train()(PHOTOS)
-    return model.eval()
+    return calibrated(model, PHOTOS)
 
 
 def small_vit() -> nn.Module:
