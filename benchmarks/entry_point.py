@@ -37,8 +37,8 @@ def write_runs(folder: Path) -> None:
     """Write two runs with pictures and values of a first layer."""
     import numpy as np
 
-    from lightning_viz.callbacks.drawing import Drawing
     from lightning_viz.store import Record, Store, store_folder
+    from lightning_viz.trainer.drawing import Drawing
 
     drawing = Drawing("conv1", pictures=[np.zeros((95, 95, 3), np.uint8)], values={"weight": np.zeros((64, 3, 11, 11))})
     blobs = list(drawing.blobs())

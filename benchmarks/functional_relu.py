@@ -8,7 +8,7 @@ from captum.attr import GuidedBackprop, Saliency
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lightning_viz.functional.rectifiers import gradient_of, rectified_by
+from lightning_viz.functional.backward.rules import gradient_of, rectified_by
 
 
 class Written(nn.Module):

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lightning_viz.callbacks.base import VizCallback
-from lightning_viz.callbacks.drawing import Drawing
+from lightning_viz.data.probe import Probe
 from lightning_viz.functional.activations import activation_maps
 from lightning_viz.functional.filters import CONVOLUTIONS
-from lightning_viz.probe import Probe
 from lightning_viz.render import heat_map, image_picture, mosaic
+from lightning_viz.trainer.base import VizCallback
+from lightning_viz.trainer.drawing import Drawing
 
 __all__ = ["ActivationMaps"]
 

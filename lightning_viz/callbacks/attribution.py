@@ -6,15 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_viz.callbacks.base import VizCallback
-from lightning_viz.callbacks.drawing import Drawing
 from lightning_viz.callbacks.predictions import Prediction, caption, check_activation, predict
-from lightning_viz.callbacks.session import OnError
+from lightning_viz.data.probe import Probe
 from lightning_viz.functional.attribution import grad_cam, grad_cam_layer, saliency
-from lightning_viz.outputs import Activation, Reshape
-from lightning_viz.probe import Probe
+from lightning_viz.introspection.outputs import Activation, Reshape
 from lightning_viz.render import heat_map, image_picture, mosaic, overlay
 from lightning_viz.store import Record
+from lightning_viz.trainer.base import VizCallback
+from lightning_viz.trainer.drawing import Drawing
+from lightning_viz.trainer.session import OnError
 
 __all__ = ["GradCAM", "Saliency"]
 

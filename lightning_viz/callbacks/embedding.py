@@ -10,19 +10,19 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from lightning_viz.callbacks.base import VizCallback
-from lightning_viz.callbacks.drawing import Drawing
-from lightning_viz.callbacks.lightning import Moment, validation_data
-from lightning_viz.callbacks.points import Points, read_points, sample
-from lightning_viz.callbacks.schedule import LOG_SPACED, is_whole
-from lightning_viz.callbacks.session import OnError, Session
-from lightning_viz.functional.embedding import FeatureFn, collect_features, feature_layer
-from lightning_viz.functional.layouts import ITERATIONS, Engine, align, drift, tsne, tsne_engine
+from lightning_viz.callbacks.embedding_sample import Points, read_points, sample
+from lightning_viz.data.probe import Probe
+from lightning_viz.export.projector import ProjectorPoints, write_embedding
+from lightning_viz.functional.features import FeatureFn, collect_features, feature_layer
 from lightning_viz.functional.neighbours import knn_accuracy, nearest_neighbours, silhouette, trustworthiness
-from lightning_viz.probe import Probe
-from lightning_viz.projector import ProjectorPoints, write_embedding
+from lightning_viz.functional.tsne import ITERATIONS, Engine, align, drift, tsne, tsne_engine
 from lightning_viz.render import encode_png, scatter_picture
 from lightning_viz.store import Store
+from lightning_viz.trainer.base import VizCallback
+from lightning_viz.trainer.drawing import Drawing
+from lightning_viz.trainer.lightning import Moment, validation_data
+from lightning_viz.trainer.schedule import LOG_SPACED, is_whole
+from lightning_viz.trainer.session import OnError, Session
 
 __all__ = ["Embedding"]
 

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 
 from torch import nn
 
-from lightning_viz.callbacks.base import VizCallback
-from lightning_viz.callbacks.drawing import Drawing
-from lightning_viz.callbacks.session import OnError
+from lightning_viz.data.probe import Probe
 from lightning_viz.functional.filters import CONVOLUTIONS, conv_filters
-from lightning_viz.probe import Probe
 from lightning_viz.render import filter_grid
 from lightning_viz.render.grids import Scale
 from lightning_viz.render.scaling import finite_range
+from lightning_viz.trainer.base import VizCallback
+from lightning_viz.trainer.drawing import Drawing
+from lightning_viz.trainer.session import OnError
 
 __all__ = ["FilterImages"]
 

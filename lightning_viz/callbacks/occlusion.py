@@ -6,13 +6,13 @@ from typing import ClassVar
 from torch import nn
 
 from lightning_viz.callbacks.attribution import ClassMaps
-from lightning_viz.callbacks.drawing import Drawing
-from lightning_viz.callbacks.schedule import LOG_SPACED, is_whole
-from lightning_viz.callbacks.session import OnError
+from lightning_viz.data.probe import Probe
 from lightning_viz.functional.occlusion import Fill, occlusion_map
-from lightning_viz.outputs import Activation
-from lightning_viz.probe import Probe
+from lightning_viz.introspection.outputs import Activation
 from lightning_viz.render import image_picture, overlay
+from lightning_viz.trainer.drawing import Drawing
+from lightning_viz.trainer.schedule import LOG_SPACED, is_whole
+from lightning_viz.trainer.session import OnError
 
 __all__ = ["Occlusion"]
 

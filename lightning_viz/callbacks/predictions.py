@@ -6,8 +6,8 @@ from typing import TypedDict
 import torch
 from torch import Tensor, nn
 
-from lightning_viz.outputs import ACTIVATIONS, Activation, class_scores, probabilities
-from lightning_viz.probe import Probe
+from lightning_viz.data.probe import Probe
+from lightning_viz.introspection.outputs import ACTIVATIONS, Activation, class_scores, probabilities
 
 __all__ = ["Prediction", "caption", "check_activation", "predict"]
 

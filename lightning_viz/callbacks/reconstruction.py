@@ -5,16 +5,15 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from lightning_viz.callbacks.base import VizCallback
-from lightning_viz.callbacks.drawing import Drawing
-from lightning_viz.callbacks.session import OnError
+from lightning_viz.data.probe import Probe
 from lightning_viz.functional.activations import activation_maps
 from lightning_viz.functional.filters import CONVOLUTIONS
-from lightning_viz.functional.reconstruction import reconstruct
-from lightning_viz.functional.rectifiers import RULES, Rule, check_rule
-from lightning_viz.layers import find_layers
-from lightning_viz.probe import Probe
+from lightning_viz.functional.reconstruction import RULES, Rule, check_rule, reconstruct
+from lightning_viz.introspection.layers import find_layers
 from lightning_viz.render import image_picture, mosaic, signed_picture
+from lightning_viz.trainer.base import VizCallback
+from lightning_viz.trainer.drawing import Drawing
+from lightning_viz.trainer.session import OnError
 
 __all__ = ["Reconstruction"]
 

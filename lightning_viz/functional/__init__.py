@@ -2,9 +2,8 @@
 
 from lightning_viz.functional.activations import activation_maps
 from lightning_viz.functional.attribution import grad_cam, grad_cam_layer, guided_grad_cam, saliency
-from lightning_viz.functional.embedding import collect_features, feature_layer
+from lightning_viz.functional.features import collect_features, feature_layer
 from lightning_viz.functional.filters import conv_filters
-from lightning_viz.functional.layouts import align, drift, tsne, tsne_engine
 from lightning_viz.functional.neighbours import (
     Neighbours,
     knn_accuracy,
@@ -13,9 +12,10 @@ from lightning_viz.functional.neighbours import (
     trustworthiness,
 )
 from lightning_viz.functional.occlusion import OcclusionMap, occlusion_map
-from lightning_viz.functional.patches import PatchTable, cut_patches, merge_tables, top_patches
-from lightning_viz.functional.receptive import ReceptiveField, receptive_field
+from lightning_viz.functional.receptive_field import ReceptiveField, receptive_field
 from lightning_viz.functional.reconstruction import reconstruct
+from lightning_viz.functional.top_patches import PatchTable, cut_patches, merge_tables, top_patches
+from lightning_viz.functional.tsne import align, drift, tsne, tsne_engine
 
 __all__ = [
     "Neighbours",

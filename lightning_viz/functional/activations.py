@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from lightning_viz.isolation import isolated
-from lightning_viz.layers import capture, find_layer
-from lightning_viz.outputs import Reshape, as_maps, check_images
+from lightning_viz.introspection.isolation import isolated
+from lightning_viz.introspection.layers import capture, find_layer, last_call
+from lightning_viz.introspection.outputs import Reshape, as_maps, check_images
 
 __all__ = ["activation_maps"]
 
@@ -37,14 +37,3 @@ def activation_maps(model: nn.Module, layer: str, images: Tensor, reshape: Resha
         model(images.detach().clone())
         output = last_call(outputs, layer, "activation_maps")
         return as_maps(output, images.shape[2:], reshape, "activation_maps", module).float()
-
-
-def last_call(outputs: dict[str, list[Tensor]], layer: str, who: str) -> Tensor:
-    """Give what a layer returned when it ran last.
-
-    Raises:
-        ValueError: It did not run.
-    """
-    if not outputs[layer]:
-        raise ValueError(f'{who}: layer "{layer}" does not run when the model is called on images.')
-    return outputs[layer][-1]

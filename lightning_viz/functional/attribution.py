@@ -8,11 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from lightning_viz.functional.activations import last_call
-from lightning_viz.functional.rectifiers import Rule, gradient_of, rectified_by
-from lightning_viz.isolation import isolated
-from lightning_viz.layers import capture, find_layer, named_layers
-from lightning_viz.outputs import Output, Reshape, as_maps, check_images, class_scores, find_scores
+from lightning_viz.functional.backward.rules import Rule, gradient_of, rectified_by
+from lightning_viz.introspection.isolation import isolated
+from lightning_viz.introspection.layers import capture, find_layer, last_call, named_layers
+from lightning_viz.introspection.outputs import Output, Reshape, as_maps, check_images, class_scores, find_scores
 
 __all__ = ["grad_cam", "grad_cam_layer", "guided_grad_cam", "saliency"]
 

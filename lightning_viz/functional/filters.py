@@ -5,8 +5,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from lightning_viz.isolation import isolated
-from lightning_viz.layers import find_layer
+from lightning_viz.introspection.isolation import isolated
+from lightning_viz.introspection.layers import find_layer
 
 __all__ = ["CONVOLUTIONS", "conv_filters"]
 

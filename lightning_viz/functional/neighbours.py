@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from lightning_viz.batches import spread
+from lightning_viz.data.batches import spread
 
 __all__ = [
     "Metric",

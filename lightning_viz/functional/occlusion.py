@@ -6,13 +6,19 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, pad
 
-from lightning_viz.batches import progress_bar
-from lightning_viz.functional.hiding import WHO, Grid, Question, hide, prepare
-from lightning_viz.isolation import isolated
-from lightning_viz.layers import find_layer
-from lightning_viz.outputs import ACTIVATIONS, Activation, Output, check_images, class_scores, probabilities
+from lightning_viz.data.batches import progress_bar
+from lightning_viz.functional.incremental.strategy import WHO, Grid, Question, hide, prepare
+from lightning_viz.introspection.isolation import isolated
+from lightning_viz.introspection.layers import find_layer
+from lightning_viz.introspection.outputs import (
+    ACTIVATIONS,
+    Activation,
+    Output,
+    check_images,
+    class_scores,
+    probabilities,
+)
 
 __all__ = ["OcclusionMap", "occlusion_map"]
 
@@ -151,21 +157,15 @@ def _content(images: Tensor, fill: Fill) -> Tensor:
         if fill == "blur":
             sigma = min(images.shape[2:]) / 16
             reach = min(2 * round(2 * sigma) + 1, 2 * ((min(images.shape[2:]) - 1) // 2) + 1)
-            return _blurred(images, reach, sigma)
+            from torchvision.transforms.functional import gaussian_blur  # noqa: PLC0415 (takes long to import)
+
+            blurred: Tensor = gaussian_blur(images, reach, sigma)
+            return blurred
         raise ValueError(f'{WHO}(fill={fill!r}): must be a number, one per channel, "mean" or "blur".')
     values = torch.as_tensor(fill, dtype=images.dtype, device=images.device).reshape(1, -1, 1, 1)
     if values.shape[1] not in (1, images.shape[1]):
         raise ValueError(f"{WHO}(fill=...): {values.shape[1]} values for {images.shape[1]} channels.")
     return values.expand_as(images)
-
-
-def _blurred(images: Tensor, size: int, sigma: float) -> Tensor:
-    places = torch.arange(size, dtype=images.dtype, device=images.device) - size // 2
-    weights = (-0.5 * (places / sigma) ** 2).exp()
-    weights = (weights / weights.sum()).expand(images.shape[1], 1, 1, size)
-    half = size // 2
-    across = conv2d(pad(images, (half, half, 0, 0), mode="reflect"), weights, groups=images.shape[1])
-    return conv2d(pad(across, (0, 0, half, half), mode="reflect"), weights.transpose(2, 3), groups=images.shape[1])
 
 
 def _spread(fall: Tensor, tops: Sequence[int], lefts: Sequence[int], size: int, image_size: Sequence[int]) -> Tensor:

@@ -7,17 +7,17 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lightning_viz.functional.activations import last_call
-from lightning_viz.functional.boxes import Pairs
-from lightning_viz.functional.descent import Descent, descend, plan_descent
-from lightning_viz.functional.rectifiers import Rule, check_rule, gradient_of, rectified_by
-from lightning_viz.functional.ways_down import NotFollowedError, keep_for
-from lightning_viz.isolation import isolated
-from lightning_viz.layers import capture, find_layer
-from lightning_viz.outputs import Output, as_maps, check_images, find_scores, one_per_image
-from lightning_viz.trace import trace
+from lightning_viz.functional.aten.boxes import Pairs
+from lightning_viz.functional.aten.windows import NotFollowedError
+from lightning_viz.functional.backward.ops import keep_for
+from lightning_viz.functional.backward.plan import Descent, descend, plan_descent
+from lightning_viz.functional.backward.rules import RULES, Rule, check_rule, gradient_of, rectified_by
+from lightning_viz.introspection.isolation import isolated
+from lightning_viz.introspection.layers import capture, find_layer, last_call
+from lightning_viz.introspection.outputs import Output, as_maps, check_images, find_scores, one_per_image
+from lightning_viz.introspection.trace import trace
 
-__all__ = ["reconstruct"]
+__all__ = ["RULES", "Rule", "check_rule", "reconstruct"]
 
 log = logging.getLogger("lightning_viz")
 

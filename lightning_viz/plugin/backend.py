@@ -12,10 +12,10 @@ from tensorboard.backend import http_util
 from tensorboard.plugins.base_plugin import FrontendMetadata, TBContext, TBPlugin
 from werkzeug.wrappers import Request, Response
 
-from lightning_viz.plugin.blobs import is_png
+from lightning_viz.plugin.blob_checks import is_png
 from lightning_viz.plugin.runs import Runs, RunStore
+from lightning_viz.plugin.serialize import run_from_images, run_from_store, to_wire
 from lightning_viz.plugin.summaries import Scope, Summaries
-from lightning_viz.plugin.wire import run_from_images, run_from_store, to_wire
 from lightning_viz.store import PLUGIN_NAME, SchemaError
 from lightning_viz.store.schema import portable
 

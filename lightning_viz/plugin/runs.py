@@ -5,7 +5,7 @@ from threading import Lock
 
 from tensorboard.plugins.base_plugin import TBContext
 
-from lightning_viz.plugin.blobs import check_blob, check_png
+from lightning_viz.plugin.blob_checks import check_blob, check_png
 from lightning_viz.plugin.files import files_in
 from lightning_viz.store import Contents, Item, Record, store_folder
 from lightning_viz.store.reader import Reader

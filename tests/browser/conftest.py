@@ -9,8 +9,8 @@ from browser.films import Films, write_films  # noqa: E402
 from browser.harness import CHROMIUM, FLAGS, Run, Tab, serve, train, weights_at  # noqa: E402
 from browser.maps import Drawn, write_maps  # noqa: E402
 
-from lightning_viz.callbacks.drawing import Drawing  # noqa: E402
 from lightning_viz.render import filter_grid, heat_map  # noqa: E402
+from lightning_viz.trainer.drawing import Drawing  # noqa: E402
 
 HOSTILE = "<img src=x onerror=document.title=1>"
 

@@ -11,8 +11,8 @@ from browser.harness import Run, Tab
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from lightning_viz.callbacks.drawing import Drawing
 from lightning_viz.render import encode_png
+from lightning_viz.trainer.drawing import Drawing
 
 HASH, OTHER = "0123456789abcdef", "fedcba9876543210"
 NAMES = ["ant", "bee", "cat"]

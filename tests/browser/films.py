@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch.utils.data import TensorDataset
 
 from lightning_viz import ActivationMaps, FeatureEvolution, TopPatches
-from lightning_viz.callbacks.drawing import Drawing
 from lightning_viz.render import encode_png, image_picture
+from lightning_viz.trainer.drawing import Drawing
 
 UNITS = [0, 1, 3]
 """Those with pictures; the first layer has 4 units."""

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from playwright.sync_api import Frame, Page
 from torch.utils.tensorboard import SummaryWriter
 
-from lightning_viz.callbacks.drawing import Drawing
-from lightning_viz.loggers import mark_run
+from lightning_viz.export.loggers import mark_run
 from lightning_viz.render import filter_grid
 from lightning_viz.store import PLUGIN_NAME, Record, Store, store_folder
+from lightning_viz.trainer.drawing import Drawing
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lightning_viz import ActivationMaps, GradCAM, Occlusion, Probe, Reconstruction, Saliency
-from lightning_viz.callbacks.drawing import Drawing
 from lightning_viz.render import encode_png, image_picture
+from lightning_viz.trainer.drawing import Drawing
 
 IMAGES = 3
 HEIGHT, WIDTH = 12, 20

@@ -15,7 +15,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torch.utils.tensorboard import SummaryWriter
 
-from lightning_viz.projector import ProjectorPoints, write_embedding
+from lightning_viz.export.projector import ProjectorPoints, write_embedding
 from lightning_viz.render import thumbnail_sheet
 
 COUNT = 100

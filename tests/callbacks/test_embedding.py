@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from lightning_viz import Embedding, Probe
-from lightning_viz.callbacks.schedule import LOG_SPACED
 from lightning_viz.functional import align, drift
 from lightning_viz.store import Record, read_store
+from lightning_viz.trainer.schedule import LOG_SPACED
 
 COUNT, HEIGHT, WIDTH = 36, 8, 12
 

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from lightning_viz import Probe
 from lightning_viz.callbacks.predictions import Prediction, caption, check_activation, predict
-from lightning_viz.outputs import ACTIVATIONS
+from lightning_viz.introspection.outputs import ACTIVATIONS
 
 IMAGES = torch.rand(3, 3, 12, 20, generator=torch.Generator().manual_seed(0))
 SCORES = torch.tensor([[0.0, 2.0, 1.0], [3.0, 0.0, -1.0], [0.5, 0.0, 1.5]])

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lightning_viz import Drawing, Probe, Reconstruction
 from lightning_viz.functional import activation_maps, reconstruct
-from lightning_viz.functional.rectifiers import RULES
+from lightning_viz.functional.backward.rules import RULES
 from lightning_viz.render import image_picture, mosaic, signed_picture
 
 IMAGES = torch.rand(3, 3, 24, 40, generator=torch.Generator().manual_seed(0))

@@ -157,56 +157,6 @@ def test_importing_the_package_loads_neither_torch_nor_lightning() -> None:
         assert f"'{package}'" not in loaded
 
 
-MAY_IMPORT: dict[str, tuple[str, ...]] = {
-    "store": ("numpy",),
-    "render": ("numpy", "PIL"),
-    "outputs": ("numpy", "torch"),
-    "isolation": ("numpy", "torch"),
-    "layers": ("numpy", "torch"),
-    "trace": ("numpy", "torch"),
-    "batches": ("numpy", "torch"),
-    "probe": ("numpy", "torch", "lightning_viz.isolation", "lightning_viz.outputs", "lightning_viz.batches"),
-    "functional": (
-        "numpy",
-        "torch",
-        *(f"lightning_viz.{room}" for room in ("isolation", "layers", "outputs", "trace", "batches")),
-    ),
-    "loggers": ("numpy", "torch", "PIL", "tensorboard"),
-    "projector": ("numpy", "PIL", "tensorboard", "lightning_viz.render", "lightning_viz.store"),
-}
-OTHERS = ["numpy", "torch", "PIL", "tensorboard", "pytorch_lightning", "lightning"]
-ROOMS = [f"lightning_viz.{room}" for room in (*MAY_IMPORT, "callbacks", "plugin")]
-
-
-@pytest.fixture(scope="module")
-def loaded() -> dict[str, set[str]]:
-    """What each room loads: in a copy of a fresh interpreter that at most has loaded torch, which takes long."""
-    code = """
-import json, os, sys
-def load(rooms):
-    for room in rooms:
-        if os.fork() == 0:
-            __import__(f"lightning_viz.{room}")
-            print(json.dumps([room, sorted(sys.modules)]), flush=True)
-            os._exit(0)
-        os.wait()
-load(ROOMS_WITHOUT_TORCH)
-import torch
-load(ROOMS_WITH_TORCH)
-"""
-    for name, has_torch in (("ROOMS_WITHOUT_TORCH", False), ("ROOMS_WITH_TORCH", True)):
-        code = code.replace(name, repr([room for room, may in MAY_IMPORT.items() if ("torch" in may) == has_torch]))
-    lines = _in_a_fresh_interpreter(code).splitlines()
-    return {room: set(names) for room, names in (json.loads(line) for line in lines if line.startswith("["))}
-
-
-@pytest.mark.parametrize("room", MAY_IMPORT)
-def test_a_room_imports_only_what_it_may(room: str, loaded: dict[str, set[str]]) -> None:
-    allowed = {f"lightning_viz.{room}", *MAY_IMPORT[room]}
-    assert f"lightning_viz.{room}" in loaded[room]
-    assert {name for name in OTHERS + ROOMS if name in loaded[room]} - allowed == set()
-
-
 def test_without_lightning_the_functions_work_and_the_callbacks_say_what_to_install() -> None:
     hide = """
 import sys

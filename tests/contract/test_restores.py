@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader, Subset
 
 import lightning_viz
 from lightning_viz import Drawing, Probe, VizCallback, isolated
-from lightning_viz.functional.rectifiers import rectified_by
+from lightning_viz.functional.backward.rules import rectified_by
 
 PACKAGE_FOLDER = str(Path(lightning_viz.__file__).parent)
 

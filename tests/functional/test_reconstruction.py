@@ -19,7 +19,7 @@ from torchvision.models.swin_transformer import SwinTransformer
 from torchvision.models.vision_transformer import VisionTransformer
 
 from lightning_viz.functional import activation_maps, reconstruct
-from lightning_viz.functional.rectifiers import RULES
+from lightning_viz.functional.backward.rules import RULES
 
 IMAGES = torch.randn(3, 3, 24, 40, generator=torch.Generator().manual_seed(0))
 PHOTOS = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1)).double()

@@ -12,11 +12,11 @@ from tensorboard.plugins.base_plugin import TBContext
 from torch.utils.tensorboard import SummaryWriter
 from werkzeug.test import Client, TestResponse
 
-from lightning_viz.callbacks.drawing import Drawing
-from lightning_viz.loggers import mark_run
+from lightning_viz.export.loggers import mark_run
 from lightning_viz.plugin.backend import LightningVizPlugin
 from lightning_viz.render import encode_png
 from lightning_viz.store import PLUGIN_NAME, Record, Store, store_folder
+from lightning_viz.trainer.drawing import Drawing
 
 PICTURE = np.arange(12 * 20 * 3, dtype=np.uint8).reshape(12, 20, 3)
 VALUES = np.linspace(-1, 1, 2 * 3 * 5, dtype=np.float32).reshape(2, 3, 5)

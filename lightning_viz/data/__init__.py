@@ -1,0 +1,1 @@
+"""From the user's batches and data sets to images: the one door to data."""

@@ -1,0 +1,1 @@
+"""Pictures, scalars and features for others: the Trainer's loggers and TensorBoard's Projector."""

@@ -1,0 +1,1 @@
+"""What drives a visualisation: when it is drawn, on which images, and where it is kept. Knows no method."""

@@ -1,0 +1,157 @@
+"""What the callbacks of one Trainer share during one fit: the store, the loggers, the captured probes. Rank 0 only."""
+
+import logging
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+from torch import nn
+
+from lightning_viz.data.probe import Probe
+from lightning_viz.export.loggers import log_picture, log_scalars, mark_run, run_folder
+from lightning_viz.introspection.layers import describe_layers
+from lightning_viz.store import PLUGIN_NAME, SCHEMA_VERSION, Record, Store, read_store, store_folder
+from lightning_viz.trainer.drawing import Drawing
+from lightning_viz.trainer.lightning import Moment
+from lightning_viz.trainer.probes import Probes
+
+__all__ = ["OnError", "Session", "close_session", "session_of"]
+
+OnError = Literal["warn", "raise"]
+
+log = logging.getLogger("lightning_viz")
+
+Trainer = Any
+
+_sessions: "WeakKeyDictionary[Trainer, Session]" = WeakKeyDictionary()
+
+
+def session_of(trainer: Trainer, model: nn.Module, on_error: OnError) -> "Session":
+    """Give the session of a running fit; the first callback that asks opens it."""
+    if trainer not in _sessions:
+        _sessions[trainer] = Session(trainer)
+        _sessions[trainer].open_store(trainer, model, on_error)
+    return _sessions[trainer]
+
+
+def close_session(trainer: Trainer) -> None:
+    """End the session: gather its records into one index file. Does nothing the second time."""
+    session = _sessions.pop(trainer, None)
+    if session is not None and session.store is not None:
+        session.attempt("write the index of the records", session.store.write_index)
+
+
+class Session:
+    """What the callbacks of one Trainer share during one fit; see the module.
+
+    ``fast_dev_run`` draws and keeps nothing: no store, no loggers.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.store: Store | None = None
+        self.loggers = [] if trainer.fast_dev_run else list(trainer.loggers)
+        self.probes = Probes(trainer.ckpt_path)
+        self._warned: set[tuple[object, ...]] = set()
+
+    def open_store(self, trainer: Trainer, model: nn.Module, on_error: OnError) -> None:
+        """Open the store and mark the run for TensorBoard. A folder that can't be written leaves the loggers alone."""
+        if trainer.fast_dev_run:
+            return
+        what = "open the store, so that only the loggers get pictures"
+        self.attempt(what, partial(self._open, trainer), on_error)
+        if self.store is not None:
+            self.attempt("describe the run", partial(self._describe, self.store, trainer, model), on_error)
+            self.attempt("mark the run for TensorBoard", partial(self._mark, self.store), on_error)
+
+    def _open(self, trainer: Trainer) -> None:
+        run = run_folder(self.loggers, trainer.default_root_dir)
+        self.store = self.probes.store = Store(store_folder(str(run)))
+
+    def _describe(self, store: Store, trainer: Trainer, model: nn.Module) -> None:
+        store.write_run(_describe_run(model), resumed=trainer.ckpt_path is not None)
+
+    def _mark(self, store: Store) -> None:
+        mark_run(self.loggers, store.folder.parents[1], PLUGIN_NAME)
+
+    def earlier_records(self, method: str) -> list[Record]:
+        """Read what the run that goes on has recorded, from the folder where this one writes."""
+        if self.store is None:
+            return []
+        records = read_store(str(self.store.folder)).records
+        return [record for record in records if record.method == method and record.error is None]
+
+    def record(self, method: str, drawing: Drawing, moment: Moment, probe: Probe, on_error: OnError) -> None:
+        """Keep a drawing in the store, and hand it to the loggers.
+
+        Raises:
+            Exception: The store could not be written; with ``on_error="raise"`` also when a logger fails.
+        """
+        scalars = drawing.plain_scalars()
+        record = Record(
+            method=method,
+            layer=drawing.layer,
+            wall_time=time.time(),
+            scalars=scalars,
+            meta=dict(drawing.meta),
+            probe=self.probes.saved(probe),
+            **moment._asdict(),
+        )
+        if self.store is not None:
+            self.store.write(record, drawing.blobs())
+        tag = f"{PLUGIN_NAME}/{method}/{drawing.layer}"
+        for logger in self.loggers:
+            what = f"hand pictures to the {type(logger).__name__}"
+            self.attempt(what, partial(_mirror, logger, tag, drawing, scalars, moment.step), on_error)
+
+    def record_failure(self, method: str, error: Exception, moment: Moment) -> None:
+        """Leave a mark in the store that a drawing failed."""
+        if self.store is not None:
+            reason = f"{type(error).__name__}: {error}"
+            record = Record(method=method, layer="", wall_time=time.time(), error=reason, **moment._asdict())
+            self.attempt("write a record", partial(self.store.write, record))
+
+    def attempt(self, what: str, action: Callable[[], object], on_error: OnError = "warn") -> Exception | None:
+        """Do something that must not end the run.
+
+        Returns:
+            What went wrong, after it was logged with its traceback (the same thing only once); else None.
+        """
+        try:
+            action()
+        except Exception as error:
+            if on_error == "raise":
+                raise
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            key = what, type(error), place.filename, place.lineno
+            if key not in self._warned:
+                self._warned.add(key)
+                reason = f"lightning_viz could not {what}: {type(error).__name__}: {error}"
+                log.warning("%s\nTraining goes on.", reason, exc_info=error)
+            return error
+        return None
+
+
+def _mirror(logger: Any, tag: str, drawing: Drawing, scalars: dict[str, float], step: int) -> None:
+    for number, (picture, png, caption) in enumerate(drawing.encoded):
+        log_picture(logger, tag if len(drawing.pictures) == 1 else f"{tag}/{number}", picture, png, step, caption)
+    log_scalars(logger, {f"{tag}/{name}": value for name, value in scalars.items()}, step)
+
+
+def _describe_run(model: nn.Module) -> dict[str, Any]:
+    versions = {}
+    for package in ("lightning-viz", "torch", "torchvision", "pytorch-lightning", "lightning", "tensorboard", "numpy"):
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return {
+        "schema": SCHEMA_VERSION,
+        "created": time.time(),
+        "model": type(model).__name__,
+        "layers": describe_layers(model),
+        "hyper_parameters": dict(getattr(model, "hparams", {})),
+        "versions": versions,
+    }
