@@ -11,5 +11,7 @@ from .callbacks.reconstruction import Reconstruction as Reconstruction
 from .callbacks.top_patches import TopPatches as TopPatches
 from .data.probe import Probe as Probe
 from .introspection.isolation import isolated as isolated
+from .trainer.base import Context as Context
 from .trainer.base import Drawing as Drawing
+from .trainer.base import Needs as Needs
 from .trainer.base import VizCallback as VizCallback

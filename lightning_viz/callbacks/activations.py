@@ -5,14 +5,12 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from lightning_viz.data.probe import Probe
 from lightning_viz.functional.activations import activation_maps
 from lightning_viz.functional.filters import CONVOLUTIONS
 from lightning_viz.render import heat_map, image_picture, mosaic
-from lightning_viz.trainer.base import VizCallback
-from lightning_viz.trainer.drawing import Drawing
+from lightning_viz.trainer.base import Context, Drawing, Needs, VizCallback
 
 __all__ = ["ActivationMaps"]
 
@@ -51,15 +49,16 @@ class ActivationMaps(VizCallback):
 
     method = "activations"
 
-    def check(self, model: nn.Module) -> None:
-        """Check that there is a layer to show."""
-        self.find_outer_layers(model, CONVOLUTIONS)
+    def needs(self, context: Context) -> Needs:
+        """Look at the chosen layers."""
+        return Needs(self.find_outer_layers(context, CONVOLUTIONS))
 
-    def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
+    def draw(self, context: Context) -> Iterator[Drawing]:
         """Draw rows of images and columns of units, dark to bright on one scale."""
-        photographs, note = probe.unnormalised()
-        for layer in self.find_outer_layers(model, CONVOLUTIONS):
-            maps = activation_maps(model, layer, probe.images).cpu()
+        images = context.probe.images
+        photographs, note = context.probe.unnormalised()
+        for layer in context.layers:
+            maps = activation_maps(context.model, layer, images).cpu()
             count, units, height, width = maps.shape
             activity = maps.clamp(min=0).mean((2, 3))  # of each unit in each image
             order = activity.mean(0).nan_to_num(float("inf")).argsort(descending=True, stable=True)
@@ -86,7 +85,7 @@ class ActivationMaps(VizCallback):
                     "vmax": high,
                     "units": kept.tolist(),
                     "unit_count": units,
-                    "size": list(probe.images.shape[2:]),
+                    "size": list(images.shape[2:]),
                     "zeros": zeros,
                 },
             )

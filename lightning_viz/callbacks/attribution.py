@@ -1,6 +1,6 @@
 """What in the probe's images speaks for their class."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,9 +11,7 @@ from lightning_viz.data.probe import Probe
 from lightning_viz.functional.attribution import grad_cam, grad_cam_layer, saliency
 from lightning_viz.introspection.outputs import Activation, Reshape
 from lightning_viz.render import heat_map, image_picture, mosaic, overlay
-from lightning_viz.store import Record
-from lightning_viz.trainer.base import VizCallback
-from lightning_viz.trainer.drawing import Drawing
+from lightning_viz.trainer.base import Context, Drawing, VizCallback
 from lightning_viz.trainer.session import OnError
 
 __all__ = ["GradCAM", "Saliency"]
@@ -35,21 +33,12 @@ class ClassMaps(VizCallback):
         super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error)
         check_activation(activation, type(self).__name__)
         self.activation: Activation = activation
-        self._classes: Tensor | None = None
 
-    def on_fit_start(self, trainer: Any, pl_module: nn.Module) -> None:
-        """Forget the classes of an earlier fit, or find those of the run that goes on."""
-        self._classes = None
-        super().on_fit_start(trainer, pl_module)
-        if trainer.is_global_zero and trainer.ckpt_path is not None:
-            self._classes = _shown_before(self._session(trainer, pl_module).earlier_records(self.method))
-
-    def predict(self, model: nn.Module, probe: Probe) -> list[Prediction]:
-        """Say what the model takes the images for, and fix the classes that the maps are about."""
-        known = self._classes if self._classes is not None and len(self._classes) == len(probe.images) else None
-        predictions, classes = predict(model, probe, known, self.activation, type(self).__name__)
-        self._classes = classes.cpu()
-        return predictions
+    def predict(self, context: Context) -> tuple[list[Prediction], Tensor]:
+        """Say what the model takes the images for, and which class the map of each is about."""
+        known = _shown_before(context.before.values())
+        known = known if known is not None and len(known) == len(context.probe.images) else None
+        return predict(context.model, context.probe, known, self.activation, type(self).__name__)
 
     def drawing(
         self,
@@ -78,11 +67,9 @@ class ClassMaps(VizCallback):
         )
 
 
-def _shown_before(records: Sequence[Record]) -> Tensor | None:
-    """Which classes the maps of a run without labels were about; with labels there is nothing to remember."""
-    predictions: list[Any] = next(
-        (record.meta["predictions"] for record in records if "predictions" in record.meta), []
-    )
+def _shown_before(drawings: Iterable[Drawing]) -> Tensor | None:
+    """Which classes the maps were about when first drawn, without labels; with labels there is nothing to remember."""
+    predictions: list[Any] = next((one.meta["predictions"] for one in drawings if "predictions" in one.meta), [])
     if not predictions or any(one["label"] is not None for one in predictions):
         return None
     return torch.tensor([one["shown"] for one in predictions])
@@ -124,10 +111,11 @@ class Saliency(ClassMaps):
     ) -> None:
         super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, activation)
 
-    def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
+    def draw(self, context: Context) -> Iterator[Drawing]:
         """Draw one map per image, white where the score depends most on the pixel."""
-        predictions = self.predict(model, probe)
-        maps = saliency(model, probe.images, self._classes, probe.output).cpu()
+        probe = context.probe
+        predictions, classes = self.predict(context)
+        maps = saliency(context.model, probe.images, classes, probe.output).cpu()
         pictures = [heat_map(one, vmin=0, colours="grey") for one in maps]
         yield self.drawing(
             "output", maps, pictures, "black to white: each map from 0 to its own maximum", predictions, probe
@@ -182,22 +170,22 @@ class GradCAM(ClassMaps):
         self._found = None
         super().on_fit_start(trainer, pl_module)
 
-    def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
+    def draw(self, context: Context) -> Iterator[Drawing]:
         """Draw one map per image over the image, all of a layer on one scale from 0."""
-        predictions = self.predict(model, probe)
+        model, probe = context.model, context.probe
+        predictions, classes = self.predict(context)
         photographs = [image_picture(one) for one in probe.unnormalised()[0]]
-        for layer in self._chosen(model, probe):
-            maps = grad_cam(model, layer, probe.images, self._classes, probe.output, self.reshape).cpu()
+        for layer in context.layers or [self._default_layer(context)]:
+            maps = grad_cam(model, layer, probe.images, classes, probe.output, self.reshape).cpu()
             most = float(maps.nan_to_num(0, 0, 0).max())
             pictures = [overlay(photograph, one, vmax=most) for photograph, one in zip(photographs, maps, strict=True)]
             scale = f"dark to bright: 0 to {most:.3g}" if most > 0 else _why_dark(maps)
             yield self.drawing(layer, maps, pictures, scale, predictions, probe)
 
-    def _chosen(self, model: nn.Module, probe: Probe) -> list[str]:
-        if self.layers is not None:
-            return list(self.find_layers(model, nn.Module))
-        self._found = self._found or grad_cam_layer(model, probe.images, probe.output, self.reshape)
-        return [self._found]
+    def _default_layer(self, context: Context) -> str:
+        probe = context.probe
+        self._found = self._found or grad_cam_layer(context.model, probe.images, probe.output, self.reshape)
+        return self._found
 
 
 def _why_dark(maps: Tensor) -> str:

@@ -5,24 +5,20 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightning_viz.callbacks.embedding_sample import Points, read_points, sample
+from lightning_viz.callbacks.embedding_sample import Points, read_points
 from lightning_viz.data.probe import Probe
-from lightning_viz.export.projector import ProjectorPoints, write_embedding
+from lightning_viz.export.projector import ProjectorPoints
 from lightning_viz.functional.features import FeatureFn, collect_features, feature_layer
 from lightning_viz.functional.neighbours import knn_accuracy, nearest_neighbours, silhouette, trustworthiness
 from lightning_viz.functional.tsne import ITERATIONS, Engine, align, drift, tsne, tsne_engine
-from lightning_viz.render import encode_png, scatter_picture
-from lightning_viz.store import Store
-from lightning_viz.trainer.base import VizCallback
-from lightning_viz.trainer.drawing import Drawing
-from lightning_viz.trainer.lightning import Moment, validation_data
+from lightning_viz.render import scatter_picture
+from lightning_viz.trainer.base import Context, Drawing, Needs, VizCallback
 from lightning_viz.trainer.schedule import LOG_SPACED, is_whole
-from lightning_viz.trainer.session import OnError, Session
+from lightning_viz.trainer.session import OnError
 
 __all__ = ["Embedding"]
 
@@ -36,8 +32,6 @@ LONGER = 250
 class Layout(NamedTuple):
     """Where the points lie, with what it took and what it is worth."""
 
-    points: str
-    """Their hash."""
     places: Tensor
     """``(N, 2)``"""
     iterations: int
@@ -86,6 +80,7 @@ class Embedding(VizCallback):
     """
 
     method: ClassVar[str] = "embedding"
+    uses_probe: ClassVar[bool] = False
     default_epochs: ClassVar[Sequence[int] | None] = LOG_SPACED
 
     def __init__(
@@ -118,92 +113,58 @@ class Embedding(VizCallback):
         self.engine_name = tsne_engine(engine)
         self.features, self.data, self.max_points, self.projector = features, data, max_points, projector
         self.neighbours, self.perplexity = neighbours, perplexity
-        self._items: Any = None
-        self._store: Store | None = None
-        self._points: Points | None = None
-        self._layouts: dict[str, Layout] = {}
-        self._collected: Tensor | None = None
+        self._read: tuple[Dataset[Any], Points] | None = None
 
-    def check(self, model: nn.Module) -> None:
-        """Forget another fit, and check that the layers exist."""
-        super().check(model)
-        self._points, self._layouts = None, {}
+    def needs(self, context: Context) -> Needs:
+        """Look at the chosen layers, in a pass over data."""
+        return super().needs(context)._replace(data=self.data, max_images=self.max_points)
 
-    def on_train_start(self, trainer: Any, pl_module: nn.Module) -> None:
-        """Find the last layout of a run that goes on: how far it had come is known now."""
-        batches = trainer.fit_loop.epoch_loop.batch_progress.total.processed
-        if trainer.is_global_zero and batches > 0:
-            session = self._session(trainer, pl_module)
-            read = partial(self._read_last_layouts, session, batches)
-            session.attempt("read the last layout, so that a new one begins", read, self.on_error)
+    def collect(self, context: Context) -> dict[str, Tensor]:
+        """Take the features of each layer."""
+        sources = self._sources(context)
+        take = partial(collect_features, context.model, context.data, batch_fn=context.probe.batch_fn)
+        return {name: take(source) for name, source in sources.items()}
 
-    def before_draw(self, trainer: Any, model: nn.Module) -> None:
-        """Find the data."""
-        data = self.data if self.data is not None else validation_data(trainer, "Embedding")
-        self._items = sample(data, self.max_points)
-        self._store = self._session(trainer, model).store
-
-    def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
+    def draw(self, context: Context) -> Iterator[Drawing]:
         """Draw the points of each layer where their features put them."""
-        points = self._points = self._points or read_points(self._items, probe)
-        if self._store is not None:
-            self._store.write_photographs(points.hash, lambda: [encode_png(points.sheet.picture)])
-        for name, source in self._sources(model, probe).items():
-            features = self._collected = collect_features(model, self._items, source, batch_fn=probe.batch_fn)
-            before = self._layouts.get(name)
-            before = before if before is not None and before.points == points.hash else None
-            self._layouts[name] = now = self._lay_out(features, before, points.hash)
-            yield self._drawing(name, features, now, before, points, probe)
+        points = self._points(context)
+        (collected,) = context.collected
+        for name, features in collected.items():
+            before = context.before.get(name)
+            if before is not None and before.meta["points"]["hash"] != points.hash:
+                before = None
+            yield self._drawing(name, features, self._lay_out(features, before), before, points, context.probe)
 
-    def after_record(self, session: Session, drawing: Drawing, moment: Moment) -> None:
-        """Write the features for the Projector, which lists no less than two points of two numbers."""
-        features, self._collected = self._collected, None
-        if not self.projector or session.store is None or self._points is None:
-            return
-        if features is None or min(features.shape) < 2:
-            return
-        points = ProjectorPoints(
-            self._points.hash, self._points.sheet, self._points.labels, drawing.meta["class_names"]
-        )
-        run = session.store.folder.parents[1]
-        write = partial(write_embedding, run, drawing.layer, moment.epoch, features.numpy(), points)
-        session.attempt("write the Projector's files", write, self.on_error)
+    def _points(self, context: Context) -> Points:
+        """Look at the images, once as long as they come from the same data set."""
+        if self._read is None or self._read[0] is not context.data.dataset:
+            self._read = context.data.dataset, read_points(context.data, context.probe)
+        return self._read[1]
 
-    def _read_last_layouts(self, session: Session, batches: int) -> None:
-        last = {}
-        for record in sorted(session.earlier_records(self.method), key=lambda record: record.batches):
-            if record.batches <= batches:
-                last[record.layer] = record
-        for layer, record in last.items():
-            file = next(item.file for item in record.items if item.name == "layout")
-            assert session.store is not None
-            places = torch.from_numpy(np.load(session.store.folder / file))
-            trust = record.scalars.get("trustworthiness", math.nan)
-            self._layouts[layer] = Layout(record.meta["points"]["hash"], places, 0, trust)
-
-    def _sources(self, model: nn.Module, probe: Probe) -> dict[str, str | FeatureFn | None]:
+    def _sources(self, context: Context) -> dict[str, str | FeatureFn | None]:
         """What features are taken of, by the name of the drawing."""
         if self.features is not None:
             return {getattr(self.features, "__name__", type(self.features).__name__): self.features}
         if self.layers is not None:
-            return {name: name for name in self.find_layers(model, nn.Module)}
-        return {feature_layer(model, probe.images[:1]): None}
+            return {name: name for name in context.layers}
+        return {feature_layer(context.model, context.probe.images[:1]): None}
 
-    def _lay_out(self, features: Tensor, before: Layout | None, points: str) -> Layout:
+    def _lay_out(self, features: Tensor, before: Drawing | None) -> Layout:
         lay_out = partial(tsne, features, perplexity=self.perplexity, engine=self.engine)
         cold, warm = ITERATIONS[self.engine_name.split()[0]]
         if before is None:
             places = lay_out()
-            return Layout(points, places, cold, trustworthiness(features, places))
-        places, iterations = lay_out(init=before.places), warm
+            return Layout(places, cold, trustworthiness(features, places))
+        old = torch.from_numpy(before.values["layout"])
+        places, iterations = lay_out(init=old), warm
         trust = trustworthiness(features, places)
-        if trust < before.trust - FALL:
+        if trust < before.scalars.get("trustworthiness", math.nan) - FALL:
             places, iterations = lay_out(init=places, iterations=LONGER), iterations + LONGER
             trust = trustworthiness(features, places)
-        return Layout(points, align(places, before.places), iterations, trust)
+        return Layout(align(places, old), iterations, trust)
 
     def _drawing(
-        self, name: str, features: Tensor, now: Layout, before: Layout | None, points: Points, probe: Probe
+        self, name: str, features: Tensor, now: Layout, before: Drawing | None, points: Points, probe: Probe
     ) -> Drawing:
         near = nearest_neighbours(None, features, self.neighbours)
         labels = points.labels
@@ -213,10 +174,11 @@ class Embedding(VizCallback):
             "knn_accuracy": knn_accuracy(labels, near.indices),
             "silhouette": silhouette(features, labels),
             "trustworthiness": now.trust,
-            "drift": drift(now.places, before.places) if before is not None else math.nan,
+            "drift": math.nan if before is None else drift(now.places, torch.from_numpy(before.values["layout"])),
         }
         known = {key: value for key, value in scalars.items() if not math.isnan(value)}
         said = ", ".join(f"{key.replace('_', ' ')} {value:.3f}" for key, value in known.items())
+        listed = self.projector and min(features.shape) >= 2  # the Projector shows no fewer points or numbers
         return Drawing(
             name,
             values if labels is None else {**values, "labels": labels},
@@ -237,4 +199,6 @@ class Embedding(VizCallback):
                 "input": self.features is None and self.layers is None,
                 "k": self.neighbours,
             },
+            {points.hash: points.sheet.picture},
+            (features, ProjectorPoints(points.hash, points.sheet, labels, names)) if listed else None,
         )

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, cat
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Subset
 
-from lightning_viz.data.batches import spread, unpack_batch
+from lightning_viz.data.batches import unpack_batch
 from lightning_viz.data.probe import Probe
 from lightning_viz.render import ThumbnailSheet, image_picture, thumbnail_sheet
 
-__all__ = ["Points", "read_points", "sample"]
+__all__ = ["Points", "read_points"]
 
 BATCH = 64
 
@@ -27,17 +27,6 @@ class Points(NamedTuple):
     labels: Tensor | None
     """``(N,)`` int64."""
     sheet: ThumbnailSheet
-
-
-def sample(data: Dataset[Any], most: int) -> Subset[Any]:
-    """Choose at most so many items, spread over the data set.
-
-    Raises:
-        ValueError: It is empty.
-    """
-    if len(data) == 0:  # type: ignore[arg-type]  # checked to have a length
-        raise ValueError("Embedding(data=...): there are no images in it. Give another: data=...")
-    return Subset(data, spread(len(data), most))  # type: ignore[arg-type]  # checked to have a length
 
 
 def read_points(items: Subset[Any], probe: Probe) -> Points:

@@ -2,15 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from torch import nn
-
 from lightning_viz.data.probe import Probe
 from lightning_viz.functional.filters import CONVOLUTIONS, conv_filters
 from lightning_viz.render import filter_grid
 from lightning_viz.render.grids import Scale
 from lightning_viz.render.scaling import finite_range
-from lightning_viz.trainer.base import VizCallback
-from lightning_viz.trainer.drawing import Drawing
+from lightning_viz.trainer.base import Context, Drawing, Needs, VizCallback
 from lightning_viz.trainer.session import OnError
 
 __all__ = ["FilterImages"]
@@ -43,6 +40,7 @@ class FilterImages(VizCallback):
     """
 
     method = "filters"
+    uses_probe = False
 
     def __init__(
         self,
@@ -59,14 +57,14 @@ class FilterImages(VizCallback):
             raise ValueError(f'FilterImages(scale={scale!r}): must be "filter" or "shared".')
         self.scale = scale
 
-    def check(self, model: nn.Module) -> None:
-        """Check that there is a convolution to show."""
-        self.find_layers(model, CONVOLUTIONS)
+    def needs(self, context: Context) -> Needs:
+        """Look at convolutions."""
+        return Needs(self.find_layers(context, CONVOLUTIONS))
 
-    def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
+    def draw(self, context: Context) -> Iterator[Drawing]:
         """Draw one grid per layer."""
-        for layer, conv in self.find_layers(model, CONVOLUTIONS).items():
-            filters = conv_filters(model, layer).cpu().numpy()
+        for layer, conv in self.find_layers(context, CONVOLUTIONS).items():
+            filters = conv_filters(context.model, layer).cpu().numpy()
             grid = filter_grid(filters, self.scale)
             low, high = finite_range(filters, axes=(0, 1, 2, 3))
             yield Drawing(

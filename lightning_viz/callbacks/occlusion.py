@@ -3,14 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from torch import nn
-
 from lightning_viz.callbacks.attribution import ClassMaps
 from lightning_viz.data.probe import Probe
 from lightning_viz.functional.occlusion import Fill, occlusion_map
 from lightning_viz.introspection.outputs import Activation
 from lightning_viz.render import image_picture, overlay
-from lightning_viz.trainer.drawing import Drawing
+from lightning_viz.trainer.base import Context, Drawing
 from lightning_viz.trainer.schedule import LOG_SPACED, is_whole
 from lightning_viz.trainer.session import OnError
 
@@ -71,15 +69,16 @@ class Occlusion(ClassMaps):
             raise ValueError(f'Occlusion(fill={fill!r}): must be a number, one per channel, "mean" or "blur".')
         self.square, self.stride, self.fill = square, stride, fill
 
-    def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
+    def draw(self, context: Context) -> Iterator[Drawing]:
         """Draw the fall of the probability over each image, all on one scale from 0."""
-        predictions = self.predict(model, probe)
+        probe = context.probe
+        predictions, classes = self.predict(context)
         square = self.square or max(1, round(min(probe.images.shape[2:]) / 7))
         stride = self.stride or max(1, square // 2)
         found = occlusion_map(
-            model,
+            context.model,
             probe.images,
-            self._classes,
+            classes,
             square,
             stride,
             self.fill,

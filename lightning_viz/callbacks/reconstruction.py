@@ -9,10 +9,8 @@ from lightning_viz.data.probe import Probe
 from lightning_viz.functional.activations import activation_maps
 from lightning_viz.functional.filters import CONVOLUTIONS
 from lightning_viz.functional.reconstruction import RULES, Rule, check_rule, reconstruct
-from lightning_viz.introspection.layers import find_layers
 from lightning_viz.render import image_picture, mosaic, signed_picture
-from lightning_viz.trainer.base import VizCallback
-from lightning_viz.trainer.drawing import Drawing
+from lightning_viz.trainer.base import Context, Drawing, Needs, VizCallback
 from lightning_viz.trainer.session import OnError
 
 __all__ = ["Reconstruction"]
@@ -65,15 +63,17 @@ class Reconstruction(VizCallback):
             raise ValueError(f"Reconstruction(unit={unit}): must be 0 or more.")
         self.unit = unit
 
-    def check(self, model: nn.Module) -> None:
-        """Check that there is a layer to look at."""
-        self._chosen(model)
+    def needs(self, context: Context) -> Needs:
+        """Look at the chosen layers, or the last convolution."""
+        if self.layers is not None:
+            return Needs(self.find_layers(context, nn.Module))
+        return Needs(self.find_outer_layers(context, CONVOLUTIONS)[-1:])
 
-    def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
+    def draw(self, context: Context) -> Iterator[Drawing]:
         """Draw the images above their reconstructions, a row per rule; mid-grey is zero."""
-        images = probe.images
-        photographs, note = probe.unnormalised()
-        for layer in self._chosen(model):
+        model, images = context.model, context.probe.images
+        photographs, note = context.probe.unnormalised()
+        for layer in context.layers:
             maps = activation_maps(model, layer, images)
             units, places, activations = self._strongest(maps)
             rows_columns = torch.stack([places // maps.shape[3], places % maps.shape[3]], dim=1).cpu()
@@ -112,11 +112,6 @@ class Reconstruction(VizCallback):
         units = best if self.unit is None else torch.full_like(best, self.unit)
         activations, places = flat[torch.arange(len(flat), device=flat.device), units].max(1)
         return units, places, activations
-
-    def _chosen(self, model: nn.Module) -> list[str]:
-        if self.layers is not None:
-            return list(self.find_layers(model, nn.Module))
-        return list(find_layers(model, "*", CONVOLUTIONS, type(self).__name__))[-1:]
 
 
 def _boxes(reached: Tensor) -> list[list[int]]:

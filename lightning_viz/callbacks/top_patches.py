@@ -1,27 +1,22 @@
 """What excites the units of a layer most: the strongest patches of a data set, and what in them does it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.utils.data import Dataset, Subset
+from torch import Tensor
+from torch.utils.data import Dataset
 
-from lightning_viz.data.batches import spread
+from lightning_viz.data.batches import BatchFn, spread
 from lightning_viz.data.probe import Probe
 from lightning_viz.functional.filters import CONVOLUTIONS
 from lightning_viz.functional.receptive_field import receptive_field
 from lightning_viz.functional.reconstruction import reconstruct
 from lightning_viz.functional.top_patches import PatchTable, cut_patches, merge_tables, read_images, top_patches
-from lightning_viz.introspection.isolation import isolated
 from lightning_viz.render import image_picture, mosaic, signed_picture
-from lightning_viz.trainer.base import VizCallback
-from lightning_viz.trainer.distributed import gathered
-from lightning_viz.trainer.drawing import Drawing
-from lightning_viz.trainer.lightning import validation_data
+from lightning_viz.trainer.base import Context, Drawing, Needs, VizCallback
 from lightning_viz.trainer.schedule import LOG_SPACED, is_whole
 from lightning_viz.trainer.session import OnError
 
@@ -74,6 +69,7 @@ class TopPatches(VizCallback):
     """
 
     method: ClassVar[str] = "patches"
+    uses_probe: ClassVar[bool] = False
     default_epochs: ClassVar[Sequence[int] | None] = LOG_SPACED
     shown_patches: ClassVar[int | None] = None
     """How many of the k get pictures; all when None."""
@@ -102,41 +98,28 @@ class TopPatches(VizCallback):
         ):
             raise ValueError(f"{who}(units={units!r}): must be whole numbers of 0 or more, at least one.")
         self.data, self.units, self.k, self.max_images, self.sharded = data, units, k, max_images, sharded
-        self._data: Any = None
-        self._tables: dict[str, PatchTable] = {}
-        self._before: dict[str, Tensor] = {}
 
-    def check(self, model: nn.Module) -> None:
-        """Check that there is a layer to look at."""
-        self._before = {}
-        self.find_outer_layers(model, CONVOLUTIONS)
+    def needs(self, context: Context) -> Needs:
+        """Look at the chosen layers, in a pass over data."""
+        return Needs(self.find_outer_layers(context, CONVOLUTIONS), self.data, self.max_images)
 
-    def takes_part(self, trainer: Any) -> bool:
-        """All processes look at their share, if that was asked for."""
-        return self.sharded or super().takes_part(trainer)
+    def collect(self, context: Context) -> dict[str, PatchTable]:
+        """Find the strongest patches of each unit; the tables count in the whole data."""
+        tables = top_patches(context.model, context.layers, context.data, self.k, batch_fn=self._batch_fn)
+        numbers = torch.tensor([*context.data.indices, -1])  # a missing entry is -1 and stays so
+        return {layer: table._replace(image_ids=numbers[table.image_ids]) for layer, table in tables.items()}
 
-    def before_draw(self, trainer: Any, model: nn.Module) -> None:
-        """Find the data, and with several processes look at them together, if asked to."""
-        self._tables = {}
-        if self.sharded and trainer.world_size > 1:
-            self._tables = self._look_together(trainer, model)
-        else:
-            self._find_data(trainer)
-
-    def _find_data(self, trainer: Any) -> None:
-        self._data = self.data if self.data is not None else validation_data(trainer, type(self).__name__)
-
-    def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
+    def draw(self, context: Context) -> Iterator[Drawing]:
         """Draw rows of units, columns of patches from the strongest on; and the same places of the reconstructions."""
-        tables = self._tables or self.look(model)
-        looked_at = min(len(self._data), self.max_images)
-        for layer, table in tables.items():
+        looked_at = len(context.data)
+        for layer in context.layers:
+            table = merge_tables([tables[layer] for tables in context.collected])
             units = self.units or spread(len(table.values), SHOWN)
             if max(units) >= len(table.values):
                 raise ValueError(f'{type(self).__name__}(units=...): "{layer}" has units 0 to {len(table.values) - 1}.')
             shown = PatchTable(*(part[list(units), : self.shown_patches] for part in table))
-            patches = self._patches(model, layer, units, shown)
-            pictures, note = _pictures(patches, probe)
+            patches = self._patches(context, layer, units, shown)
+            pictures, note = _pictures(patches, context.probe)
             yield Drawing(
                 layer,
                 values={
@@ -151,7 +134,7 @@ class TopPatches(VizCallback):
                     f"first{more}; light grey is beyond the border | image {note}"
                     for name, more in (("patches", ""), ("reconstructions (deconvnet)", ", each on its own scale"))
                 ],
-                scalars=self._settling(layer, table),
+                scalars=_settling(table, context.before.get(layer)),
                 meta={
                     "units": list(units),
                     "k": shown.values.shape[1],
@@ -162,34 +145,14 @@ class TopPatches(VizCallback):
                 },
             )
 
-    def look(self, model: nn.Module, rank: int = 0, ranks: int = 1) -> dict[str, PatchTable]:
-        """Look at the images, or at the share of one of several processes; the tables count in the whole data."""
-        numbers = spread(len(self._data), self.max_images)[rank::ranks]
-        if not numbers and rank > 0:
-            return {}
-        batch_fn = self.probe.batch_fn if self.probe is not None else None
-        tables = top_patches(
-            model, self.find_outer_layers(model, CONVOLUTIONS), Subset(self._data, numbers), self.k, batch_fn=batch_fn
-        )
-        all_numbers = torch.tensor([*numbers, -1])  # a missing entry is -1 and stays so
-        return {layer: table._replace(image_ids=all_numbers[table.image_ids]) for layer, table in tables.items()}
+    @property
+    def _batch_fn(self) -> BatchFn | None:
+        return self.probe.batch_fn if self.probe is not None else None
 
-    def _look_together(self, trainer: Any, model: nn.Module) -> dict[str, PatchTable]:
-        def look() -> dict[str, PatchTable]:
-            self._find_data(trainer)
-            return self.look(model, trainer.global_rank, trainer.world_size)
-
-        with isolated(model):
-            # Each process has statistics of its own until the next step; the network that is drawn is the first one's.
-            for buffer in model.buffers():
-                dist.broadcast(buffer.detach(), 0)
-            parts = [part for part in gathered(look) if part]
-        return {layer: merge_tables([part[layer] for part in parts]) for layer in parts[0]}
-
-    def _patches(self, model: nn.Module, layer: str, units: Sequence[int], table: PatchTable) -> Patches:
+    def _patches(self, context: Context, layer: str, units: Sequence[int], table: PatchTable) -> Patches:
+        model = context.model
         ids, where = torch.unique(table.image_ids.clamp(min=0), return_inverse=True)
-        batch_fn = self.probe.batch_fn if self.probe is not None else None
-        images = read_images(self._data, ids.tolist(), batch_fn)
+        images = read_images(context.data.dataset, ids.tolist(), self._batch_fn)
         like = next((parameter for parameter in model.parameters() if parameter.is_floating_point()), images)
         count, k = table.values.shape
         found = (table.image_ids >= 0).flatten()
@@ -212,17 +175,16 @@ class TopPatches(VizCallback):
             all_of[found] = cut
         return Patches(*(all_of.reshape(count, k, *all_of.shape[1:]) for all_of in whole))
 
-    def _settling(self, layer: str, table: PatchTable) -> Mapping[str, float]:
-        """How much of the answer is the one of the drawing before."""
-        before, self._before[layer] = self._before.get(layer), table.image_ids
-        if before is None:
-            return {}
-        found = table.image_ids >= 0
-        if not found.any():
-            return {}
-        same = (table.image_ids[:, :, None] == before[:, None, :]).any(2) & found
-        stayed = (table.image_ids[:, 0] == before[:, 0])[found[:, 0]]
-        return {"overlap": float(same.sum() / found.sum()), "settled": float(stayed.float().mean())}
+
+def _settling(table: PatchTable, drawn: Drawing | None) -> dict[str, float]:
+    """How much of the answer is the one of the drawing before."""
+    before = torch.from_numpy(drawn.values["image_ids"]) if drawn is not None else table.image_ids[:0]
+    found = table.image_ids >= 0
+    if len(before) != len(found) or not found.any():
+        return {}
+    same = (table.image_ids[:, :, None] == before[:, None, :]).any(2) & found
+    stayed = (table.image_ids[:, 0] == before[:, 0])[found[:, 0]]
+    return {"overlap": float(same.sum() / found.sum()), "settled": float(stayed.float().mean())}
 
 
 def _pictures(patches: Patches, probe: Probe) -> tuple[list[NDArray[np.uint8]], str]:

@@ -22,6 +22,7 @@ __all__ = [
     "progress_bar",
     "read_batches",
     "same_twice",
+    "sample",
     "spread",
     "unpack_batch",
     "with_progress",
@@ -217,6 +218,19 @@ def spread(size: int, most: int) -> list[int]:
     """Choose indices from the first to the last, evenly."""
     count = min(most, size)
     return [round(position * (size - 1) / max(1, count - 1)) for position in range(count)]
+
+
+def sample(data: Any, most: int, who: str) -> Subset[Any]:
+    """Choose at most so many items, spread over a data set.
+
+    Raises:
+        ValueError: Not map-style, or empty.
+    """
+    if not _is_a_map(data):
+        raise ValueError(f"{who}(data=...): must be a data set with a length and items; got {type(data).__name__}.")
+    if len(data) == 0:
+        raise ValueError(f"{who}(data=...): there are no images in it. Give another: data=...")
+    return Subset(data, spread(len(data), most))
 
 
 def _same(one: Any, other: Any) -> bool:

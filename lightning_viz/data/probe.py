@@ -75,8 +75,6 @@ class Probe:
         self._labels: Tensor | None = None
         self._why_none = "it is captured when the first batch arrives"
         self.captured = False
-        self.looked_at = False
-        self._original: Probe | None = None
         if images is not None:
             self._keep(*unpack_batch(images, batch_fn))
 
@@ -94,7 +92,6 @@ class Probe:
         """
         if self._images is None:
             raise RuntimeError(f"Probe: there are no images: {self._why_none}.")
-        self.looked_at = True
         return self._images
 
     @property
@@ -150,13 +147,7 @@ class Probe:
         moved = copy.copy(self)
         moved._images = self._images.to(like, copy=True)
         moved._labels = None if self._labels is None else self._labels.to(like.device)
-        moved.looked_at, moved._original = False, self.original
         return moved
-
-    @property
-    def original(self) -> "Probe":
-        """The probe that this one is a copy of on a model's device."""
-        return self._original or self
 
     def unnormalised(self) -> tuple[Tensor, str]:
         """Turn the images back into pictures.

@@ -2,21 +2,23 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
 from torch import nn
+from torch.utils.data import Dataset
 
 from lightning_viz.data.probe import Probe
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import Kinds, M, find_layers, first_layer
+from lightning_viz.trainer.context import Context, Needs, look, look_together
 from lightning_viz.trainer.drawing import Drawing
-from lightning_viz.trainer.lightning import Callback, Moment, moment_of
+from lightning_viz.trainer.lightning import Callback, Moment, moment_of, validation_data
 from lightning_viz.trainer.schedule import Schedule
 from lightning_viz.trainer.session import OnError, Session, close_session, session_of
 
-__all__ = ["Drawing", "VizCallback"]
+__all__ = ["Context", "Drawing", "Needs", "VizCallback"]
 
 Trainer = Any
 
@@ -42,8 +44,8 @@ class VizCallback(ABC, Callback):
 
     Example:
         >>> class FilterMeans(VizCallback):
-        ...     def draw(self, model, probe):
-        ...         for layer, conv in self.find_layers(model, nn.Conv2d).items():
+        ...     def draw(self, context):
+        ...         for layer, conv in self.find_layers(context, nn.Conv2d).items():
         ...             yield Drawing(layer, scalars={"mean": conv.weight.mean()})
         >>> FilterMeans(every_n_epochs=5).method
         'filter_means'
@@ -53,6 +55,10 @@ class VizCallback(ABC, Callback):
     """One word for tags and records."""
     default_epochs: ClassVar[Sequence[int] | None] = None
     """When to draw if nobody says; None: after every epoch."""
+    uses_probe: ClassVar[bool] = True
+    """Whether pictures are made from the probe's images, which are then kept beside them."""
+    sharded: bool = False
+    """Whether all processes take part in the pass over data, or only rank 0."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Name the method after the class, unless it names itself."""
@@ -84,20 +90,37 @@ class VizCallback(ABC, Callback):
         self._begun = False
         self._step_before = 0
         self._drawn_at = -1
+        self._before: dict[str, Drawing] = {}
 
     @abstractmethod
-    def draw(self, model: nn.Module, probe: Probe) -> Iterable[Drawing]:
+    def draw(self, context: Context) -> Iterable[Drawing]:
         """Draw what the model looks like now. Called on rank 0, inside ``isolated(model)``.
 
         Args:
-            model: The LightningModule, in eval mode.
-            probe: Its images are on the model's device, in its float type.
+            context: The model, the probe, and what else there is to see.
 
         Yields:
             One drawing per layer.
         """
 
-    def find_layers(self, model: nn.Module, kinds: Kinds[M]) -> dict[str, M]:
+    def needs(self, context: Context) -> Needs:
+        """Say which layers are looked at, and whether it takes a pass over data. Extend it for a kind of layer.
+
+        Also called before the first batch, on every rank, to check what depends on the model.
+
+        Raises:
+            ValueError: What was asked for does not fit the model.
+        """
+        return Needs(self.find_layers(context, nn.Module) if self.layers is not None else ())
+
+    def collect(self, context: Context) -> Any:
+        """Make the pass over data: ``context.data``, or one process's share of it where they share the work.
+
+        Called inside ``isolated(model)`` in each process that takes part, if ``needs`` says ``max_images``; what it
+        returns reaches ``draw`` as ``context.collected``.
+        """
+
+    def find_layers(self, context: Context, kinds: Kinds[M]) -> dict[str, M]:
         """Find the chosen layers; the first of the kind when none were chosen.
 
         Raises:
@@ -105,48 +128,64 @@ class VizCallback(ABC, Callback):
         """
         who = type(self).__name__
         if self.layers is None:
-            return first_layer(model, kinds, who)
-        return find_layers(model, self.layers, kinds, f"{who}(layers={self.layers!r})")
+            return first_layer(context.model, kinds, who)
+        return find_layers(context.model, self.layers, kinds, f"{who}(layers={self.layers!r})")
 
-    def find_outer_layers(self, model: nn.Module, kinds: Kinds[M]) -> list[str]:
+    def find_outer_layers(self, context: Context, kinds: Kinds[M]) -> list[str]:
         """Find the chosen layers, of any kind; the first and the last of a kind when none were chosen.
 
         Raises:
             ValueError: There is none; the message lists the choices.
         """
         if self.layers is not None:
-            return list(self.find_layers(model, nn.Module))
-        found = list(find_layers(model, "*", kinds, type(self).__name__))
+            return list(self.find_layers(context, nn.Module))
+        found = list(find_layers(context.model, "*", kinds, type(self).__name__))
         return list(dict.fromkeys([found[0], found[-1]]))
 
-    def check(self, model: nn.Module) -> None:
-        """Check before the first batch, on every rank, what depends on the model. Extend it for a kind of layer.
+    def drawings(
+        self,
+        model: nn.Module,
+        probe: Probe | None = None,
+        data: Dataset[Any] | None = None,
+        before: Iterable[Drawing] = (),
+    ) -> Iterator[Drawing]:
+        """Draw a model without a Trainer, as often as one likes; nothing is kept.
 
-        Raises:
-            ValueError: What was asked for does not fit the model.
+        Args:
+            model: Left exactly as found.
+            probe: Instead of the one that it was constructed with.
+            data: What a Trainer's validation set would be.
+            before: The drawings before, for what says how much has changed.
+
+        Yields:
+            One drawing per layer.
+
+        Example:
+            >>> from lightning_viz import FilterImages
+            >>> model = nn.Sequential(nn.Conv2d(3, 16, 5))
+            >>> [drawing.layer for drawing in FilterImages().drawings(model)]
+            ['0']
         """
-        if self.layers is not None:
-            self.find_layers(model, nn.Module)
-
-    def takes_part(self, trainer: Trainer) -> bool:
-        """Whether this process has something to do when it is time to draw; only rank 0 draws."""
-        return bool(trainer.is_global_zero)
-
-    def before_draw(self, trainer: Trainer, model: nn.Module) -> None:
-        """Prepare a drawing, in every process that takes part, outside the isolation."""
-
-    def after_record(self, session: Session, drawing: Drawing, moment: Moment) -> None:
-        """Keep what has no place in a record; called for each drawing."""
+        with isolated(model):
+            known = (probe or self.probe or Probe()).read_dataset()
+            context = Context(model, known.on(model), before={drawing.layer: drawing.kept() for drawing in before})
+            yield from self.draw(look(self, context, lambda: data))
 
     def on_fit_start(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Check, open the store, and find the probe."""
-        self.check(pl_module)
+        self.needs(Context(pl_module))
         probe = self.probe.read_dataset() if self.probe is not None else None
-        self._begun, self._drawn_at = False, -1
+        self._begun, self._drawn_at, self._before = False, -1, {}
         if trainer.is_global_zero:
             session = self._session(trainer, pl_module)
             if probe is not None:
                 session.probes.settle(self.probe, probe)
+
+    def on_train_start(self, trainer: Trainer, pl_module: nn.Module) -> None:
+        """Find what a run that goes on has drawn last: how far it had come is known now."""
+        batches = trainer.fit_loop.epoch_loop.batch_progress.total.processed
+        if trainer.is_global_zero and batches > 0:
+            self._before = self._session(trainer, pl_module).drawn_before(self.method, batches, self.on_error)
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: nn.Module, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -164,7 +203,7 @@ class VizCallback(ABC, Callback):
         self._begun = True
         if trainer.is_global_zero:
             self._session(trainer, pl_module).probes.capture(self.probe, batch)
-        if self.takes_part(trainer) and trainer.fit_loop.epoch_loop.batch_progress.total.processed == 0:
+        if self._takes_part(trainer) and trainer.fit_loop.epoch_loop.batch_progress.total.processed == 0:
             self._draw(trainer, pl_module, epoch_ended=False)
 
     def on_train_batch_end(
@@ -172,17 +211,17 @@ class VizCallback(ABC, Callback):
     ) -> None:
         """Draw by steps."""
         by_steps = self.schedule.every_n_train_steps is not None
-        if by_steps and self.takes_part(trainer) and self.schedule.at_step(self._step_before, trainer.global_step):
+        if by_steps and self._takes_part(trainer) and self.schedule.at_step(self._step_before, trainer.global_step):
             self._draw(trainer, pl_module, epoch_ended=False)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Draw by epochs."""
-        if self.takes_part(trainer) and self.schedule.at_epoch_end(trainer.current_epoch + 1):
+        if self._takes_part(trainer) and self.schedule.at_epoch_end(trainer.current_epoch + 1):
             self._draw(trainer, pl_module, epoch_ended=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Draw the last state, if the schedule missed it."""
-        if self.takes_part(trainer) and trainer.fit_loop.epoch_loop.batch_progress.total.processed != self._drawn_at:
+        if self._takes_part(trainer) and trainer.fit_loop.epoch_loop.batch_progress.total.processed != self._drawn_at:
             self._draw(trainer, pl_module, epoch_ended=True)
 
     def on_fit_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
@@ -196,6 +235,9 @@ class VizCallback(ABC, Callback):
     def _session(self, trainer: Trainer, model: nn.Module) -> Session:
         return session_of(trainer, model, self.on_error)
 
+    def _takes_part(self, trainer: Trainer) -> bool:
+        return self.sharded or bool(trainer.is_global_zero)
+
     def _draw(self, trainer: Trainer, model: nn.Module, *, epoch_ended: bool) -> None:
         self._drawn_at = trainer.fit_loop.epoch_loop.batch_progress.total.processed
         if not trainer.is_global_zero:
@@ -207,7 +249,8 @@ class VizCallback(ABC, Callback):
 
     def _help(self, trainer: Trainer, model: nn.Module) -> None:
         try:
-            self.before_draw(trainer, model)
+            with isolated(model):
+                self._look(trainer, model, lambda: Context(model))
         except Exception:
             # Rank 0 heard of it, and says so.
             if self.on_error == "raise":
@@ -221,14 +264,20 @@ class VizCallback(ABC, Callback):
             session.record_failure(self.method, error, moment)
 
     def _draw_all(self, session: Session, trainer: Trainer, model: nn.Module, moment: Moment) -> None:
-        self.before_draw(trainer, model)
+        probe = session.probes.of(self.probe)
         with isolated(model):
-            probe = session.probes.of(self.probe).on(model)
-            for drawing in self.draw(model, probe):
+            context = self._look(trainer, model, lambda: Context(model, probe.on(model), moment, dict(self._before)))
+            for drawing in self.draw(context):
                 if not isinstance(drawing, Drawing):
                     raise TypeError(f"{type(self).__name__}.draw must yield Drawing; got {type(drawing).__name__}.")
-                session.record(self.method, drawing, moment, probe, self.on_error)
-                self.after_record(session, drawing, moment)
+                self._before[drawing.layer] = drawing.kept()
+                session.record(self.method, drawing, moment, probe if self.uses_probe else None, self.on_error)
+
+    def _look(self, trainer: Trainer, model: nn.Module, begin: Callable[[], Context]) -> Context:
+        data = partial(validation_data, trainer, type(self).__name__)
+        if self.sharded and trainer.world_size > 1:
+            return look_together(self, begin, data, model)
+        return look(self, begin(), data)
 
 
 def _is_text(name: object) -> bool:

@@ -5,12 +5,12 @@ from typing import Any, TypeVar
 
 import torch.distributed as dist
 
-__all__ = ["gathered"]
+__all__ = ["all_gather_or_raise"]
 
 T = TypeVar("T")
 
 
-def gathered(work: Callable[[], T]) -> list[T]:
+def all_gather_or_raise(work: Callable[[], T]) -> list[T]:
     """Do this process's part, and give the parts of all.
 
     Args:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from lightning_viz.export.projector import ProjectorPoints
 from lightning_viz.render import encode_png
 from lightning_viz.store import Item
 
@@ -27,6 +28,8 @@ class Drawing:
         captions: One per picture, or none.
         scalars: Name to number; also handed to the loggers, as ``lightning_viz/<method>/<layer>/<name>``.
         meta: What it takes to compare this with another run (kernel, stride, vmin, ...); anything JSON can say.
+        photographs: Pictures of the images behind it, by a hash of these; kept once.
+        projector: The features ``(N, D)`` behind it for TensorBoard's Projector, with what is known of the points.
     """
 
     layer: str
@@ -35,6 +38,8 @@ class Drawing:
     captions: Sequence[str] = ()
     scalars: Mapping[str, float | Tensor] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
+    photographs: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    projector: tuple[Tensor, ProjectorPoints] | None = None
 
     def __post_init__(self) -> None:
         """Check that captions and pictures belong together.
@@ -53,6 +58,15 @@ class Drawing:
             (picture, encode_png(picture), caption) for picture, caption in zip(self.pictures, captions, strict=True)
         ]
 
+    @cached_property
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """The values as they are kept."""
+        return {name: _as_float32(values) for name, values in self.values.items()}
+
+    def kept(self) -> "Drawing":
+        """Leave out what the next drawing has no use for: all but values, scalars and meta."""
+        return Drawing(self.layer, self.arrays, scalars=self.plain_scalars(), meta=self.meta)
+
     def plain_scalars(self) -> dict[str, float]:
         """Give the scalars as Python floats."""
         return {
@@ -63,8 +77,7 @@ class Drawing:
         """Encode pictures and values as files for the store."""
         for number, (picture, png, caption) in enumerate(self.encoded):
             yield Item("picture", f"picture {number}", "", picture.shape, "uint8", caption), png
-        for name, values in self.values.items():
-            array = _as_float32(values)
+        for name, array in self.arrays.items():
             file = BytesIO()
             np.save(file, array, allow_pickle=False)
             yield Item("values", name, "", array.shape, "float32"), file.getvalue()

@@ -33,9 +33,9 @@ Trainer = Any
 class Moment(NamedTuple):
     """Where training stands. See ``store.schema.Record`` for what each number means."""
 
-    batches: int
-    epoch: float
-    step: int
+    batches: int = 0
+    epoch: float = 0.0
+    step: int = 0
 
 
 def moment_of(trainer: Trainer, *, epoch_ended: bool) -> Moment:

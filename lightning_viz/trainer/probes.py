@@ -51,15 +51,13 @@ class Probes:
         self.settle(given, saved or config.capture(batch))
 
     def saved(self, probe: Probe) -> str | None:
-        """Save the probe if pictures were made from it, and give its hash."""
-        original = probe.original
-        if not probe.looked_at or self.store is None:
+        """Save a probe that pictures were made from, and give its hash; None if it has no images."""
+        if self.store is None or not probe.ready:
             return None
-        if id(original) not in self._hashes:
-            self._hashes[id(original)] = self.store.write_probe(
-                _arrays(original), partial(_pictures, original), captured=original.captured
-            )
-        return self._hashes[id(original)]
+        if id(probe) not in self._hashes:
+            write = partial(self.store.write_probe, _arrays(probe), partial(_pictures, probe))
+            self._hashes[id(probe)] = write(captured=probe.captured)
+        return self._hashes[id(probe)]
 
     def _entry(self, given: Probe | None) -> tuple[Probe, Probe]:
         config = given or self._default

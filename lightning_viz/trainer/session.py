@@ -5,17 +5,21 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from lightning_viz.data.probe import Probe
 from lightning_viz.export.loggers import log_picture, log_scalars, mark_run, run_folder
+from lightning_viz.export.projector import write_embedding
 from lightning_viz.introspection.layers import describe_layers
-from lightning_viz.store import PLUGIN_NAME, SCHEMA_VERSION, Record, Store, read_store, store_folder
+from lightning_viz.render import encode_png
+from lightning_viz.store import PLUGIN_NAME, SCHEMA_VERSION, Record, Store, read_store, read_values, store_folder
 from lightning_viz.trainer.drawing import Drawing
 from lightning_viz.trainer.lightning import Moment
 from lightning_viz.trainer.probes import Probes
@@ -78,15 +82,40 @@ class Session:
     def _mark(self, store: Store) -> None:
         mark_run(self.loggers, store.folder.parents[1], PLUGIN_NAME)
 
-    def earlier_records(self, method: str) -> list[Record]:
-        """Read what the run that goes on has recorded, from the folder where this one writes."""
-        if self.store is None:
-            return []
-        records = read_store(str(self.store.folder)).records
-        return [record for record in records if record.method == method and record.error is None]
+    def drawn_before(self, method: str, batches: int, on_error: OnError) -> dict[str, Drawing]:
+        """Read what the run that goes on has drawn last, by layer, from the folder where this one writes."""
+        found: dict[str, Drawing] = {}
+        if self.store is not None:
+            what = "read what was drawn before, so that it begins anew"
+            self.attempt(what, lambda: found.update(self._last_drawings(method, batches)), on_error)
+        return found
 
-    def record(self, method: str, drawing: Drawing, moment: Moment, probe: Probe, on_error: OnError) -> None:
+    @cached_property
+    def _records_before(self) -> list[Record]:
+        """What the store holds before this fit draws."""
+        assert self.store is not None
+        return read_store(str(self.store.folder)).records
+
+    def _last_drawings(self, method: str, batches: int) -> dict[str, Drawing]:
+        ours = [one for one in self._records_before if (one.method, one.error) == (method, None)]
+        last = {one.layer: one for one in sorted(ours, key=lambda one: one.batches) if one.batches <= batches}
+        return {layer: self._drawing(record) for layer, record in last.items()}
+
+    def _drawing(self, record: Record) -> Drawing:
+        assert self.store is not None
+        files = {item.name: self.store.folder / item.file for item in record.items if item.kind == "values"}
+        values = {name: read_values(file.read_bytes()) for name, file in files.items()}
+        return Drawing(record.layer, values, scalars=record.scalars, meta=record.meta)
+
+    def record(self, method: str, drawing: Drawing, moment: Moment, probe: Probe | None, on_error: OnError) -> None:
         """Keep a drawing in the store, and hand it to the loggers.
+
+        Args:
+            method: Of the callback.
+            drawing: What it drew.
+            moment: When.
+            probe: What it was made from; None if from no images of a probe.
+            on_error: What happens when a logger fails.
 
         Raises:
             Exception: The store could not be written; with ``on_error="raise"`` also when a logger fails.
@@ -98,11 +127,16 @@ class Session:
             wall_time=time.time(),
             scalars=scalars,
             meta=dict(drawing.meta),
-            probe=self.probes.saved(probe),
+            probe=self.probes.saved(probe) if probe is not None else None,
             **moment._asdict(),
         )
         if self.store is not None:
+            for key, picture in drawing.photographs.items():
+                self.store.write_photographs(key, partial(_encoded, picture))
             self.store.write(record, drawing.blobs())
+            if drawing.projector is not None:
+                write = partial(_write_embedding, self.store, drawing, moment)
+                self.attempt("write the Projector's files", write, on_error)
         tag = f"{PLUGIN_NAME}/{method}/{drawing.layer}"
         for logger in self.loggers:
             what = f"hand pictures to the {type(logger).__name__}"
@@ -134,6 +168,16 @@ class Session:
                 log.warning("%s\nTraining goes on.", reason, exc_info=error)
             return error
         return None
+
+
+def _encoded(picture: NDArray[np.uint8]) -> list[bytes]:
+    return [encode_png(picture)]
+
+
+def _write_embedding(store: Store, drawing: Drawing, moment: Moment) -> None:
+    assert drawing.projector is not None
+    features, points = drawing.projector
+    write_embedding(store.folder.parents[1], drawing.layer, moment.epoch, features.numpy(), points)
 
 
 def _mirror(logger: Any, tag: str, drawing: Drawing, scalars: dict[str, float], step: int) -> None:

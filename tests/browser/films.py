@@ -47,13 +47,6 @@ class Films(NamedTuple):
         return {(unit, now) for before, now in pairs for unit in UNITS if winners[before][unit] != winners[now][unit]}
 
 
-class Nobody:
-    """In the place of a Trainer: each is a new one, so that nothing is remembered of the one before."""
-
-    world_size = 1
-    is_global_zero = True
-
-
 def write_films(logdir: Path) -> Films:
     """Write the runs.
 
@@ -83,14 +76,15 @@ def _write(films: Films, name: str, epochs: tuple[int, ...], seed: int, methods:
     key = run.store.write_probe(
         arrays, lambda: [encode_png(image_picture(one)) for one in probe.images], captured=False
     )
+    drawn: dict[str, list[Drawing]] = {}
     for epoch in epochs or range(6) if "filters" in methods else epochs:
         model = model_at(epoch, seed)
         for method, callback in callbacks.items():
             if method not in methods:
                 continue
-            if method in patches:
-                callback.before_draw(Nobody(), model)
-            for drawing in callback.draw(model, probe):
+            before = drawn.get(method, [])
+            drawn[method] = list(callback.drawings(model, probe, before=before))
+            for drawing in drawn[method]:
                 films.drawings[name, epoch, method, drawing.layer] = drawing
                 run.draw(drawing, epoch, method, key)
         if "filters" in methods:

@@ -100,7 +100,7 @@ def _write(
     key = run.store.write_probe(arrays, lambda: pictures, captured=False)
     for epoch in epochs:
         for method, callback in callbacks.items():
-            for drawing in callback.draw(model_at(epoch, seed), probe):
+            for drawing in callback.drawings(model_at(epoch, seed), probe):
                 if (name, epoch) == ("first", 2):
                     _spoil(drawing, method)
                 drawn.drawings[name, epoch, method, drawing.layer] = drawing

@@ -4,7 +4,7 @@ import torch
 from contract.harness import snapshot
 from torch import Tensor, nn
 
-from lightning_viz import ActivationMaps, Drawing, Probe
+from lightning_viz import ActivationMaps, Context, Drawing, Probe
 from lightning_viz.callbacks.activations import KEPT
 from lightning_viz.render import heat_map, image_picture
 
@@ -30,7 +30,7 @@ def convnet(channels: int = 3) -> nn.Sequential:
 
 
 def draw(model: nn.Module, layers: str | list[str] | None, images: Tensor = IMAGES, **probe: object) -> list[Drawing]:
-    return list(ActivationMaps(layers=layers).draw(model, Probe(images, **probe)))
+    return list(ActivationMaps(layers=layers).drawings(model, Probe(images, **probe)))
 
 
 def drawn(maps: Tensor) -> Drawing:
@@ -168,8 +168,8 @@ def test_drawing_leaves_model_and_probe_as_found():
 
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"^ActivationMaps\(layers='conv'\): .*no layer \"conv\""):
-        ActivationMaps(layers="conv").check(convnet())
+        ActivationMaps(layers="conv").needs(Context(convnet()))
     with pytest.raises(ValueError, match="^ActivationMaps: .*Conv"):
-        ActivationMaps().check(nn.Sequential(nn.Flatten(), nn.Linear(3, 4)))
+        ActivationMaps().needs(Context(nn.Sequential(nn.Flatten(), nn.Linear(3, 4))))
     with pytest.raises(ValueError, match=r"^ActivationMaps\(epochs="):
         ActivationMaps(epochs=[-1])

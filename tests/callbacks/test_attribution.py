@@ -8,7 +8,7 @@ from captum.attr import Saliency as CaptumSaliency
 from contract.harness import contents, fit, snapshot
 from torch import Tensor, nn
 
-from lightning_viz import Drawing, GradCAM, Probe, Saliency, VizCallback
+from lightning_viz import Context, Drawing, GradCAM, Probe, Saliency, VizCallback
 from lightning_viz.render import heat_map, image_picture, mosaic, overlay
 
 IMAGES = torch.rand(3, 3, 12, 20, generator=torch.Generator().manual_seed(0))
@@ -24,8 +24,8 @@ def convnet(channels: int = 3, classes: int = 5) -> nn.Sequential:
     return nn.Sequential(*maps, nn.Flatten(), nn.Linear(8 * 4 * 8, classes)).eval()
 
 
-def only(callback: VizCallback, model: nn.Module, probe: Probe) -> Drawing:
-    (drawing,) = callback.draw(model, probe)
+def only(callback: VizCallback, model: nn.Module, probe: Probe, *before: Drawing) -> Drawing:
+    (drawing,) = callback.drawings(model, probe, before=before)
     return drawing
 
 
@@ -59,7 +59,7 @@ def test_without_labels_the_class_is_fixed_when_first_drawn(kind):
     before = only(callback, model, probe)
     with torch.no_grad():
         model[-1].bias[(first[0] + 1) % 5] += 100
-    after = only(callback, model, probe)
+    after = only(callback, model, probe, before)
     now = model(IMAGES).argmax(1)
     assert (first != now).all()
     assert [one["shown"] for one in before.meta["predictions"]] == first.tolist()
@@ -137,11 +137,11 @@ def test_saliency_is_drawn_on_each_maps_own_scale():
 
 def test_grad_cam_of_several_layers_each_on_its_own_scale():
     callback = GradCAM(layers=["4", "0", "2"])
-    drawings = list(callback.draw(convnet(), Probe((IMAGES, LABELS))))
+    drawings = list(callback.drawings(convnet(), Probe((IMAGES, LABELS))))
     assert [drawing.layer for drawing in drawings] == ["0", "2", "4"]
     assert [tuple(drawing.values["maps"].shape[1:]) for drawing in drawings] == [(10, 18), (4, 8), (4, 8)]
     for drawing in drawings:
-        (alone,) = GradCAM(layers=drawing.layer).draw(convnet(), Probe((IMAGES, LABELS)))
+        (alone,) = GradCAM(layers=drawing.layer).drawings(convnet(), Probe((IMAGES, LABELS)))
         assert torch.equal(drawing.values["maps"], alone.values["maps"])
         assert f"0 to {drawing.values['maps'].max():.3g} |" in drawing.captions[0]
 
@@ -232,4 +232,4 @@ def test_wrong_arguments_are_refused_when_constructed(kind, arguments, message):
 @pytest.mark.parametrize("kind", BOTH)
 def test_a_layer_that_the_model_lacks_is_refused_before_the_first_batch(kind):
     with pytest.raises(ValueError, match=rf"^{kind.__name__}\(layers='conv'\): .*no layer \"conv\""):
-        kind(layers="conv").check(convnet())
+        kind(layers="conv").needs(Context(convnet()))

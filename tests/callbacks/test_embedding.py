@@ -14,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from lightning_viz import Embedding, Probe
+from lightning_viz import Drawing, Embedding, Probe
 from lightning_viz.functional import align, drift
 from lightning_viz.store import Record, read_store
 from lightning_viz.trainer.schedule import LOG_SPACED
@@ -236,10 +236,11 @@ def test_a_layout_that_lags_is_worked_on_for_longer():
     draw = torch.Generator().manual_seed(0)
     callback = Embedding(perplexity=10.0)
     one, other = (torch.randn(120, 8, generator=draw) for _ in range(2))
-    first = callback._lay_out(one, None, "points")
-    still = callback._lay_out(one + 0.001, first, "points")
+    first = callback._lay_out(one, None)
+    before = Drawing("head", {"layout": first.places.numpy()}, scalars={"trustworthiness": first.trust})
+    still = callback._lay_out(one + 0.001, before)
     assert (first.iterations, still.iterations) == (750, 100)
-    changed = callback._lay_out(other, first, "points")
+    changed = callback._lay_out(other, before)
     assert changed.iterations == 350
 
 
@@ -291,7 +292,7 @@ def test_a_lost_layout_does_not_end_a_resumed_run(damage, tmp_path, caplog):
     trainer = fit(tmp_path, Embedding(every_n_epochs=1, perplexity=5.0), epochs=2, ckpt_path=str(checkpoint))
     last = max(contents(trainer).records, key=lambda record: record.batches)
     assert (last.epoch, last.error) == (2, None)
-    assert "could not read the last layout" in caplog.text
+    assert "could not read what was drawn before, so that it begins anew" in caplog.text
 
 
 def test_a_second_fit_of_the_same_trainer_goes_on_from_the_last_layout(tmp_path):

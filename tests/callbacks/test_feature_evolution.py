@@ -28,9 +28,8 @@ def convnet(seed: int = 0) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, 6, 3, stride=2)).eval()
 
 
-def only(callback: TopPatches, model: nn.Module) -> Drawing:
-    callback._data = TensorDataset(IMAGES)
-    (drawing,) = callback.draw(model, Probe())
+def only(callback: TopPatches, model: nn.Module, *before: Drawing) -> Drawing:
+    (drawing,) = callback.drawings(model, data=TensorDataset(IMAGES), before=before)
     return drawing
 
 
@@ -53,7 +52,8 @@ def test_it_shows_the_strongest_patch_of_each_unit_and_keeps_all(layer):
 
 def test_overlap_is_of_all_k_and_settled_of_the_strongest():
     callback = FeatureEvolution(layers="2", k=4)
-    before, after = (only(callback, convnet(seed)) for seed in (0, 1))
+    before = only(callback, convnet(0))
+    after = only(callback, convnet(1), before)
     old, new = before.values["image_ids"].tolist(), after.values["image_ids"].tolist()
     shares = [len({*one} & {*other}) / 4 for one, other in zip(old, new, strict=True)]
     stayed = [one[0] == other[0] for one, other in zip(old, new, strict=True)]

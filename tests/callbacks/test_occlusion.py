@@ -21,8 +21,8 @@ def convnet(classes: int = 5) -> nn.Sequential:
     return nn.Sequential(*maps, nn.Flatten(), nn.Linear(8 * 4 * 8, classes)).eval()
 
 
-def only(callback: Occlusion, model: nn.Module, probe: Probe) -> Drawing:
-    (drawing,) = callback.draw(model, probe)
+def only(callback: Occlusion, model: nn.Module, probe: Probe, *before: Drawing) -> Drawing:
+    (drawing,) = callback.drawings(model, probe, before=before)
     return drawing
 
 
@@ -77,7 +77,7 @@ def test_without_labels_the_class_is_fixed_when_first_drawn():
     before = only(callback, model, probe)
     with torch.no_grad():
         model[-1].bias[(first[0] + 1) % 5] += 100
-    after = only(callback, model, probe)
+    after = only(callback, model, probe, before)
     assert [one["shown"] for one in before.meta["predictions"]] == first
     assert [one["shown"] for one in after.meta["predictions"]] == first
     assert after.values["probability"].max() < 1e-6 < before.values["probability"].min()

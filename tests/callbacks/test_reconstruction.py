@@ -6,7 +6,7 @@ import torch
 from contract.harness import contents, fit, snapshot
 from torch import Tensor, nn
 
-from lightning_viz import Drawing, Probe, Reconstruction
+from lightning_viz import Context, Drawing, Probe, Reconstruction
 from lightning_viz.functional import activation_maps, reconstruct
 from lightning_viz.functional.backward.rules import RULES
 from lightning_viz.render import image_picture, mosaic, signed_picture
@@ -21,7 +21,7 @@ def convnet(channels: int = 3) -> nn.Sequential:
 
 
 def only(callback: Reconstruction, model: nn.Module, probe: Probe) -> Drawing:
-    (drawing,) = callback.draw(model, probe)
+    (drawing,) = callback.drawings(model, probe)
     return drawing
 
 
@@ -110,7 +110,7 @@ def test_rules_stand_below_the_images_in_the_order_in_which_they_were_named(rule
 
 
 def test_several_layers_each_with_boxes_of_its_own():
-    drawings = list(Reconstruction(layers=["3", "0"]).draw(convnet(), Probe(IMAGES)))
+    drawings = list(Reconstruction(layers=["3", "0"]).drawings(convnet(), Probe(IMAGES)))
     assert [drawing.layer for drawing in drawings] == ["0", "3"]
     for drawing, side in zip(drawings, (3, 9), strict=True):
         assert {(bottom - top, right - left) for top, left, bottom, right in drawing.meta["boxes"]} == {(side, side)}
@@ -178,7 +178,7 @@ def test_wrong_arguments_are_refused_when_constructed(arguments, message):
 
 def test_what_does_not_fit_the_model_is_refused_before_the_first_batch():
     with pytest.raises(ValueError, match=r"^Reconstruction\(layers='conv'\): .*no layer \"conv\""):
-        Reconstruction(layers="conv").check(convnet())
+        Reconstruction(layers="conv").needs(Context(convnet()))
     with pytest.raises(ValueError, match="^Reconstruction: .*Conv"):
-        Reconstruction().check(nn.Sequential(nn.Flatten(), nn.Linear(3, 4)))
-    assert Reconstruction(layers=["0", "6"]).check(convnet()) is None
+        Reconstruction().needs(Context(nn.Sequential(nn.Flatten(), nn.Linear(3, 4))))
+    assert list(Reconstruction(layers=["0", "6"]).needs(Context(convnet())).layers) == ["0", "6"]

@@ -1,4 +1,5 @@
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from contract.harness import snapshot
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from lightning_viz import Drawing, Probe, TopPatches
+from lightning_viz import Context, Drawing, Probe, TopPatches
 from lightning_viz.callbacks.top_patches import BEYOND
 from lightning_viz.data.batches import spread
 from lightning_viz.functional import PatchTable, cut_patches, reconstruct, top_patches
@@ -39,9 +40,10 @@ def convnet(channels: int = 3, seed: int = 0) -> nn.Sequential:
     return nn.Sequential(*maps, nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(20, 3)).eval()
 
 
-def draw(callback: TopPatches, model: nn.Module, data: Dataset, **probe: object) -> list[Drawing]:
-    callback._data = data
-    return list(callback.draw(model, Probe(**probe)))
+def draw(
+    callback: TopPatches, model: nn.Module, data: Dataset, before: Sequence[Drawing] = (), **probe: object
+) -> list[Drawing]:
+    return list(callback.drawings(model, Probe(**probe), data, before))
 
 
 def only(callback: TopPatches, model: nn.Module, data: Dataset, **probe: object) -> Drawing:
@@ -244,9 +246,9 @@ def brute_force(before: PatchTable, after: PatchTable) -> dict[str, float]:
 
 def test_overlap_and_settled_compare_with_the_drawing_before_layer_by_layer():
     data, callback = Images(12), TopPatches(k=4)
-    tables = []
+    tables, drawings = [], []
     for seed in (0, 1, 2):
-        drawings = draw(callback, convnet(seed=seed), data)
+        drawings = draw(callback, convnet(seed=seed), data, drawings)
         tables.append([table_of(drawing) for drawing in drawings])
         if seed == 0:
             assert [dict(drawing.scalars) for drawing in drawings] == [{}, {}]
@@ -255,15 +257,14 @@ def test_overlap_and_settled_compare_with_the_drawing_before_layer_by_layer():
             expected = brute_force(before, after)
             assert 0 < expected["overlap"] < 1
             assert dict(drawing.scalars) == pytest.approx(expected)
-    (first, last) = draw(callback, convnet(seed=2), data)
+    (first, last) = draw(callback, convnet(seed=2), data, drawings)
     assert dict(first.scalars) == dict(last.scalars) == {"overlap": 1, "settled": 1}
 
 
-def test_a_new_fit_has_no_drawing_before():
-    callback = TopPatches(layers="3", k=2)
-    only(callback, convnet(), Images(4))
-    callback.check(convnet())
-    assert dict(only(callback, convnet(), Images(4)).scalars) == {}
+def test_a_layer_that_had_another_number_of_units_has_no_drawing_before():
+    before = draw(TopPatches(layers="0", k=2), nn.Sequential(nn.Conv2d(3, 4, 3)), Images(4))
+    (drawing,) = draw(TopPatches(layers="0", k=2), convnet(), Images(4), before)
+    assert dict(drawing.scalars) == {}
 
 
 def test_meta_and_captions_say_how_to_read_the_pictures():
@@ -385,6 +386,6 @@ def test_a_unit_that_a_layer_lacks_is_named():
 
 def test_a_model_without_convolutions_or_that_layer_is_refused_before_the_first_batch():
     with pytest.raises(ValueError, match="^TopPatches: .*Conv"):
-        TopPatches().check(nn.Sequential(nn.Flatten(), nn.Linear(3, 4)))
+        TopPatches().needs(Context(nn.Sequential(nn.Flatten(), nn.Linear(3, 4))))
     with pytest.raises(ValueError, match=r"^TopPatches\(layers='conv'\): .*no layer \"conv\""):
-        TopPatches(layers="conv").check(convnet())
+        TopPatches(layers="conv").needs(Context(convnet()))

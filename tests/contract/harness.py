@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
 import lightning_viz
-from lightning_viz import Drawing, Probe, VizCallback
+from lightning_viz import Context, Drawing, VizCallback
 from lightning_viz.store import Contents, Record, read_store
 
 PACKAGES = ("pytorch_lightning", "lightning.pytorch")
@@ -287,8 +287,8 @@ class Draws(VizCallback):
         super().__init__(**arguments)
         self.action = action
 
-    def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
-        self.action(model)
+    def draw(self, context: Context) -> Iterator[Drawing]:
+        self.action(context.model)
         yield Drawing("net.0", scalars={"drawn": 1.0})
 
 

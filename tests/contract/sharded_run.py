@@ -82,10 +82,10 @@ def sharded(
     class Named(kind):
         method = name
 
-        def before_draw(self, trainer: Any, model: nn.Module) -> None:
+        def _look(self, trainer: Any, *rest: Any) -> Any:
             with (folder / f"{name}-{trainer.global_rank}.txt").open("a") as notes:
                 notes.write(f"{trainer.fit_loop.epoch_loop.batch_progress.total.processed}\n")
-            super().before_draw(trainer, model)
+            return super()._look(trainer, *rest)
 
     return Named(sharded=among, **{"on_error": "raise", "k": 3, **arguments})
 

@@ -33,7 +33,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, IterableDataset
 
-from lightning_viz import FilterImages, Probe, VizCallback
+from lightning_viz import Context, FilterImages, Probe, VizCallback
 from lightning_viz.store import Record, read_store, read_values
 
 
@@ -70,8 +70,8 @@ def test_fast_dev_run_draws_and_writes_nothing(callback: type[VizCallback], tmp_
     drawn = []
 
     class Counts(callback):
-        def draw(self, model: nn.Module, probe: Any) -> Iterator[Any]:
-            for drawing in super().draw(model, probe):
+        def draw(self, context: Context) -> Iterator[Any]:
+            for drawing in super().draw(context):
                 drawn.append(drawing.layer)
                 yield drawing
 
@@ -465,7 +465,7 @@ def test_ctrl_c_is_not_swallowed(tmp_path: Path) -> None:
 
 def test_something_that_is_no_drawing_is_named(tmp_path: Path) -> None:
     class Wrong(VizCallback):
-        def draw(self, model: nn.Module, probe: Any) -> Iterator[Any]:
+        def draw(self, context: Context) -> Iterator[Any]:
             yield np.zeros((3, 3, 3))
 
     with pytest.raises(TypeError, match=r"Wrong\.draw must yield Drawing; got ndarray"):

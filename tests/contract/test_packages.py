@@ -1,6 +1,7 @@
 """G8, G9, G18: accepted everywhere, carries no state, costs nothing to import."""
 
 import importlib
+import inspect
 import json
 import pickle
 import subprocess
@@ -155,6 +156,15 @@ def test_importing_the_package_loads_neither_torch_nor_lightning() -> None:
     loaded = _in_a_fresh_interpreter(code)
     for package in ("torch", "lightning", "pytorch_lightning", "numpy", "PIL", "tensorboard"):
         assert f"'{package}'" not in loaded
+
+
+def test_the_shared_arguments_are_the_same_everywhere() -> None:
+    """LightningCLI reads names and types from each signature, so that they stand in each; they must not part."""
+    shared = list(inspect.signature(VizCallback).parameters.values())
+    assert [one.name for one in shared][:2] == ["layers", "probe"]
+    for callback in all_callbacks():
+        own = list(inspect.signature(callback).parameters.values())
+        assert own[: len(shared)] == shared, callback
 
 
 def test_without_lightning_the_functions_work_and_the_callbacks_say_what_to_install() -> None:

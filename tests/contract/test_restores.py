@@ -27,7 +27,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 
 import lightning_viz
-from lightning_viz import Drawing, Probe, VizCallback, isolated
+from lightning_viz import Context, Drawing, Probe, VizCallback
 from lightning_viz.functional.backward.rules import rectified_by
 
 PACKAGE_FOLDER = str(Path(lightning_viz.__file__).parent)
@@ -126,10 +126,10 @@ def test_the_model_is_restored_after_a_fault_at_any_point(kind: type[VizCallback
 class Forgets(VizCallback):
     """Takes back what it did, but not if it is interrupted."""
 
-    def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
-        mode = rectified_by("guided", model)
+    def draw(self, context: Context) -> Iterator[Drawing]:
+        mode = rectified_by("guided", context.model)
         mode.__enter__()
-        probe.unnormalised()
+        context.probe.unnormalised()
         mode.__exit__(None, None, None)
         yield Drawing("net.0", pictures=[np.zeros((2, 2, 3), np.uint8)])
 
@@ -156,13 +156,10 @@ def test_the_drawing_is_the_same_in_every_grad_mode(callback: type[VizCallback],
     class Compares(callback):
         def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
             for name, mode in modes.items():
-                self.check(pl_module)  # a new fit: what it remembers of the last drawing does not count
+                probe = self._session(trainer, pl_module).probes.of(self.probe)
                 with mode():
-                    self.before_draw(trainer, pl_module)
-                with mode(), isolated(pl_module):
-                    probe = self._session(trainer, pl_module).probes.of(self.probe).on(pl_module)
-                    blobs = [blob for drawing in self.draw(pl_module, probe) for _, blob in drawing.blobs()]
-                    drawn[name] = b"".join(blobs)
+                    drawings = self.drawings(pl_module, probe, trainer.val_dataloaders.dataset)
+                    drawn[name] = b"".join(blob for drawing in drawings for _, blob in drawing.blobs())
 
     fit("pytorch_lightning", tmp_path, Compares(on_error="raise"), max_epochs=1)
     assert drawn["here"]

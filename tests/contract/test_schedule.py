@@ -27,7 +27,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, IterableDataset
 
-from lightning_viz import Drawing, VizCallback
+from lightning_viz import Context, Drawing, VizCallback
 from lightning_viz.store import Record
 
 SCHEDULES: dict[str, tuple[dict[str, Any], dict[str, Any], list[int]]] = {
@@ -86,7 +86,7 @@ def test_sabotage_a_moment_that_one_of_many_missed_or_drew_twice_is_found(
             super().on_train_epoch_end(trainer, pl_module)
             super().on_train_epoch_end(trainer, pl_module)
 
-        def draw(self, model: Any, probe: Any) -> Iterator[Drawing]:
+        def draw(self, context: Context) -> Iterator[Drawing]:
             yield Drawing("net.0", values={"numbers": torch.zeros(2)})
 
     watching = [callback(on_error="raise") for callback in every]

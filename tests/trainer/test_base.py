@@ -8,9 +8,8 @@ import pytest
 import torch
 from contract.harness import CleanImages, contents, fit, store_of
 from PIL import Image
-from torch import nn
 
-from lightning_viz import Drawing, Probe, VizCallback
+from lightning_viz import Context, Drawing, Probe, VizCallback
 
 
 class ProbeMeans(VizCallback):
@@ -18,10 +17,11 @@ class ProbeMeans(VizCallback):
 
     seen: list[torch.Tensor]
 
-    def draw(self, model: nn.Module, probe: Probe) -> Iterator[Drawing]:
-        self.seen = [*getattr(self, "seen", []), probe.images.clone()]
-        model(probe.images)
-        yield Drawing("net.0", scalars={"mean": probe.images.mean()})
+    def draw(self, context: Context) -> Iterator[Drawing]:
+        images = context.probe.images
+        self.seen = [*getattr(self, "seen", []), images.clone()]
+        context.model(images)
+        yield Drawing("net.0", scalars={"mean": images.mean()})
 
 
 class BatchSpy(ProbeMeans):

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch.distributed as dist
 
-from lightning_viz.trainer.distributed import gathered
+from lightning_viz.trainer.distributed import all_gather_or_raise
 
 PROCESS = """
 import json, os, sys, time
 from datetime import timedelta
 import torch
 import torch.distributed as dist
-from lightning_viz.trainer.distributed import gathered
+from lightning_viz.trainer.distributed import all_gather_or_raise
 
 torch.set_num_threads(1)
 ranks, folder = int(sys.argv[1]), sys.argv[2]
@@ -31,7 +31,7 @@ said = []
 
 def say(work):
     try:
-        said.append(gathered(work))
+        said.append(all_gather_or_raise(work))
     except Exception as error:
         said.append([type(error).__name__, str(error), type(error.__cause__).__name__])
 
@@ -93,9 +93,9 @@ def test_after_failures_they_go_on_together(said):
 def test_one_process_alone(tmp_path: Path):
     dist.init_process_group("gloo", f"file://{tmp_path}/meeting", rank=0, world_size=1)
     try:
-        assert gathered(lambda: [1, 2]) == [[1, 2]]
+        assert all_gather_or_raise(lambda: [1, 2]) == [[1, 2]]
         with pytest.raises(RuntimeError, match="^process 0: ZeroDivisionError: division by zero$") as caught:
-            gathered(lambda: 1 / 0)
+            all_gather_or_raise(lambda: 1 / 0)
         assert isinstance(caught.value.__cause__, ZeroDivisionError)
     finally:
         dist.destroy_process_group()

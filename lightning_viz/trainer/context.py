@@ -1,0 +1,117 @@
+"""What a drawing is made from: what a visualisation asks for, and what it gets."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.utils.data import Dataset, Subset, TensorDataset
+
+from lightning_viz.data.batches import sample
+from lightning_viz.data.probe import Probe
+from lightning_viz.trainer.distributed import all_gather_or_raise
+from lightning_viz.trainer.drawing import Drawing
+from lightning_viz.trainer.lightning import Moment
+
+__all__ = ["Context", "Needs", "look", "look_together"]
+
+NO_DATA: Subset[Any] = Subset(TensorDataset(torch.empty(0)), [])
+
+
+class Needs(NamedTuple):
+    """What a visualisation looks at besides the probe.
+
+    With ``max_images`` it makes a pass over data: see ``VizCallback.collect``.
+    """
+
+    layers: Collection[str] = ()
+    """Dotted names."""
+    data: Dataset[Any] | None = None
+    """Map-style, without augmentation; that of the (first) validation loader when None."""
+    max_images: int = 0
+    """At most so many items of the data, spread over it; 0: no pass over data."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What one drawing is made from.
+
+    Attributes:
+        model: The LightningModule, in eval mode, on loan.
+        probe: Its images are on the model's device, in its float type.
+        moment: Where training stands: ``batches``, ``epoch``, ``step``.
+        before: By layer, what was drawn last, also before training was resumed: values (float32 arrays), scalars, meta.
+        layers: The names that ``needs`` gave.
+        data: The items that ``needs`` asked for: ``data.indices`` count in the whole, which is ``data.dataset``.
+        collected: What ``collect`` returned, of each process that took part.
+    """
+
+    model: nn.Module
+    probe: Probe = field(default_factory=Probe)
+    moment: Moment = field(default_factory=Moment)
+    before: Mapping[str, Drawing] = field(default_factory=dict)
+    layers: tuple[str, ...] = ()
+    data: Subset[Any] = NO_DATA
+    collected: Sequence[Any] = ()
+
+
+class Looks(Protocol):
+    """The two methods of a visualisation that come before it draws."""
+
+    def needs(self, context: Context) -> Needs: ...
+
+    def collect(self, context: Context) -> Any: ...
+
+
+def look(who: Looks, context: Context, validation_data: Callable[[], Dataset[Any] | None]) -> Context:
+    """Give the context of a drawing, after the pass over data that it needs.
+
+    Args:
+        who: The visualisation.
+        context: What is known so far; the model is on loan.
+        validation_data: What to look at if the visualisation names no data.
+
+    Raises:
+        ValueError: No data, or no images in it.
+    """
+    context = _with_needs(who, context, validation_data)
+    return replace(context, collected=[who.collect(context)]) if context.data is not NO_DATA else context
+
+
+def look_together(
+    who: Looks, begin: Callable[[], Context], validation_data: Callable[[], Dataset[Any] | None], model: nn.Module
+) -> Context:
+    """Do what ``look`` does with all processes, each at its share of the data.
+
+    Args:
+        who: The visualisation.
+        begin: What is known so far. Called where an error in one process is heard of by all.
+        validation_data: What to look at if the visualisation names no data.
+        model: On loan. Its buffers become those of the first process: each has statistics of its own until the next
+            step, and the network that is drawn is the first one's.
+
+    Raises:
+        RuntimeError: In every process, when it failed in one.
+    """
+    context = Context(model)
+
+    def look_at_share() -> list[Any]:
+        nonlocal context
+        context = _with_needs(who, begin(), validation_data)
+        share = context.data.indices[dist.get_rank() :: dist.get_world_size()]
+        return [who.collect(replace(context, data=Subset(context.data.dataset, share)))] if share else []
+
+    for buffer in model.buffers():
+        dist.broadcast(buffer.detach(), 0)
+    parts = all_gather_or_raise(look_at_share)
+    return replace(context, collected=[one for part in parts for one in part])
+
+
+def _with_needs(who: Looks, context: Context, validation_data: Callable[[], Dataset[Any] | None]) -> Context:
+    layers, data, most = who.needs(context)
+    if not most:
+        return replace(context, layers=tuple(layers))
+    chosen = sample(data if data is not None else validation_data(), most, type(who).__name__)
+    return replace(context, layers=tuple(layers), data=chosen)
