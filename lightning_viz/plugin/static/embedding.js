@@ -6,22 +6,12 @@ import { align, STILL } from "./procrustes.js";
 /** @typedef {import("./types.js").Rec} Rec */
 /** @typedef {import("./types.js").Item} Item */
 /** @typedef {import("./types.js").Values} Values */
+/** @typedef {import("./types.js").Sample} Sample */
 /** @typedef {import("./types.js").State} State */
 /** @typedef {import("./blobs.js").Blobs} Blobs */
 /** @typedef {import("./procrustes.js").Motion} Motion */
 
 export const METHOD = "embedding";
-
-/**
- * The images that the points are.
- * @typedef {Object} Sample
- * @property {string} hash  Equal in two runs: the same images in the same order. "" where not known.
- * @property {number} count
- * @property {number} columns  Of the sheet of thumbnails; 0 without one.
- * @property {number} width  Of a thumbnail.
- * @property {number} height
- * @property {string[]} names  Of the classes, by number.
- */
 
 /**
  * One run, as all ways to look at it show it.

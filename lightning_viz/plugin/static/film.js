@@ -6,7 +6,7 @@ import { entriesOf, proportions, tableOf, tileIn, tileSize, unitsIn } from "./mo
 
 /** @typedef {import("./types.js").Rec} Rec */
 /** @typedef {import("./types.js").Values} Values */
-/** @typedef {import("./mosaic.js").Tile} Tile */
+/** @typedef {import("./render/tile.js").Tile} Tile */
 /** @typedef {import("./blobs.js").Blobs} Blobs */
 /** @typedef {"patch" | "projection" | "weights"} Lane */
 

@@ -3,8 +3,8 @@
 import { fetchKept, fetchRecords, fetchRuns, fetchSeries, fetchTags } from "./api.js";
 import { pairsFromEpochScalar } from "./epochs.js";
 import { onDataReloaded, visible } from "./host.js";
+import { currentTag, shownRuns } from "./model/selection.js";
 import { recordsFromKept } from "./records.js";
-import { currentTag, shownRuns } from "./shown.js";
 import { linkLost, putInto, recordsCame, runsCame, seriesKey } from "./state.js";
 
 /** @typedef {import("./types.js").Run} Run */

@@ -1,7 +1,8 @@
 /** Changes of the state that depend on what is shown. */
 
 import { nearest } from "./epochs.js";
-import { shownEpochs, shownRuns } from "./shown.js";
+import { shownRuns } from "./model/selection.js";
+import { shownEpochs } from "./shown.js";
 import { choose } from "./state.js";
 
 /** @typedef {import("./types.js").State} State */

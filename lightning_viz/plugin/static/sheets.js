@@ -3,7 +3,7 @@
 import { probeImages } from "./api.js";
 import { useEffect, useState } from "./vendor/htm-preact-3.1.1.js";
 
-/** @typedef {import("./embedding.js").Sample} Sample */
+/** @typedef {import("./types.js").Sample} Sample */
 
 /** How many stay: there are hardly ever more samples than one. */
 const MOST = 4;
@@ -18,6 +18,9 @@ const failures = new Map();
 const running = new Set();
 /** @type {Set<() => void>} */
 const listeners = new Set();
+
+/** Where a point's image lies in its sheet. @type {(sample: Sample, point: number) => {x: number, y: number}} */
+export const placeInSheet = ({ columns, width, height }, point) => ({ x: (point % columns) * width, y: Math.floor(point / columns) * height });
 
 /**
  * The sheet of a sample, or in words why there is none; null while it is on its way.

@@ -78,6 +78,14 @@
  *
  * @typedef {{sample: string, points: number[]}} Selection  Ascending, of the sample of that hash; "": the first run's.
  *
+ * @typedef {Object} Sample  The images that the points of an embedding are.
+ * @property {string} hash  Equal in two runs: the same images in the same order. "" where not known.
+ * @property {number} count
+ * @property {number} columns  Of the sheet of thumbnails; 0 without one.
+ * @property {number} width  Of a thumbnail.
+ * @property {number} height
+ * @property {string[]} names  Of the classes, by number.
+ *
  * @typedef {"own" | "shared"} Scale  Of each filter or map alone, or of all shown runs and epochs.
  *
  * @typedef {Object} Scales  What the switch between the two says in a view: a word, and an explanation.
@@ -106,6 +114,7 @@
  * @property {{width: number, height: number}} room  In CSS pixels.
  * @property {State} state
  * @property {Act} act
+ * @property {(epoch: number) => void} go
  * @property {import("./blobs.js").Blobs} blobs
  *
  * @typedef {Object} StageProps
@@ -116,6 +125,7 @@
  * @property {View} view
  * @property {number} epoch
  * @property {(epoch: number) => void} go
+ * @property {string} below  The title of the view that the page of a unit lies over.
  * @property {import("./blobs.js").Blobs} blobs
  *
  * @typedef {(props: any) => import("./vendor/htm-preact-3.1.1.js").VNode | null} Component

@@ -8,7 +8,8 @@ import { listenToKeys } from "../keys.js";
 import { startLive } from "../live.js";
 import { goTo } from "../moves.js";
 import { layersOf, lookUp } from "../records.js";
-import { currentEpoch, currentTag, currentView, shownEpochs, shownRecords, shownRuns } from "../shown.js";
+import { currentTag, shownRecords, shownRuns } from "../model/selection.js";
+import { currentEpoch, currentView, shownEpochs, viewBelow } from "../shown.js";
 import { close, createStore, openUnit, put } from "../state.js";
 import { layersWithUnits, neighbour } from "../units.js";
 import { html, useEffect, useMemo, useRef, useState } from "../vendor/htm-preact-3.1.1.js";
@@ -152,7 +153,7 @@ export function App() {
       <${Toolbar} ...${{ state, act }} />
       ${state.link === "lost" && html`<p class="notice" role="alert">TensorBoard does not answer (${state.problem}). What you see may be old; asking again.</p>`}
       ${view
-        ? html`<${view.Stage ?? Comparison} ...${{ state, act, view, epoch, blobs, runs: shownRuns(state), lists: shownRecords(state), go }} />
+        ? html`<${view.Stage ?? Comparison} ...${{ state, act, view, epoch, blobs, runs: shownRuns(state), lists: shownRecords(state), go }} below=${viewBelow(state)?.title} />
             <${Timeline} ...${{ state, act, epoch, epochs, dark, step, play }} />`
         : html`<${whyNothing(state)} />`}
     </main>

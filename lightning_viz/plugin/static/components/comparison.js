@@ -1,12 +1,11 @@
 /** Columns are runs, rows are layers; each cell is what the view makes of a record, or says why there is none. */
 
 import { around, nearest } from "../epochs.js";
-import { goTo } from "../moves.js";
 import { history, layersOf, lookUp, otherProbes } from "../records.js";
 import { html } from "../vendor/htm-preact-3.1.1.js";
 import { epochText } from "../words.js";
 import { enlargement } from "./picture.js";
-import { RunHead } from "./runs.js";
+import { RunHead } from "./run_head.js";
 import { useStageSize } from "./size.js";
 
 /** @typedef {import("../types.js").State} State */
@@ -21,7 +20,7 @@ const AROUND = 76;
 
 /** @param {import("../types.js").StageProps} props */
 export function Comparison(props) {
-  const { state, act, view, epoch, blobs, runs, lists } = props;
+  const { state, act, view, epoch, blobs, runs, lists, go } = props;
   const [stage, size] = useStageSize();
   const rows = rowsOf(view, lists);
   const gap = runs.length > 3 ? 12 : 24;
@@ -49,7 +48,7 @@ export function Comparison(props) {
             ${runs.map((run, place) => html`<div class="cell" key=${run.run} data-run=${run.run}>
               ${stacked && html`<${RunHead} state=${state} run=${run} />`}
               <${Cell} records=${lists[place]} lists=${lists} loaded=${run.run in state.records} row=${row} related=${related}
-                room=${{ width, height }} ...${{ state, act, view, epoch, blobs }} />
+                room=${{ width, height }} ...${{ state, act, view, epoch, blobs, go }} />
             </div>`)}
           </div>
         </section>`;
@@ -73,12 +72,12 @@ export const OtherProbes = () => html`<p class="notice">
 
 /**
  * @param {{records: Rec[], lists: Rec[][], loaded: boolean, row: import("../types.js").Row, related: Rec[], room: {width: number, height: number},
- *   state: State, act: Act, view: View, epoch: number, blobs: import("../blobs.js").Blobs}} props
+ *   state: State, act: Act, view: View, epoch: number, blobs: import("../blobs.js").Blobs, go: (epoch: number) => void}} props
  */
-function Cell({ records, lists, loaded, row: { method, layer }, related, room, state, act, view, epoch, blobs }) {
+function Cell({ records, lists, loaded, row: { method, layer }, related, room, state, act, view, epoch, blobs, go }) {
   /** @type {import("../records.js").Found} */
   const { record, error, at = epoch } = (view.find ?? lookUp)(records, method, layer, epoch);
-  if (record) return html`<${view.Cell} ...${{ record, error, records, lists, related, room, state, act, blobs, epoch }} />`;
+  if (record) return html`<${view.Cell} ...${{ record, error, records, lists, related, room, state, act, blobs, epoch, go }} />`;
   const epochs = history(records, method, layer).filter((one) => !one.error).map((one) => one.epoch);
   const like = history(records, method, layer).find((one) => one.epoch === nearest(epochs, epoch));
   // A failure without a layer concerns every layer that the run has; or all of them when it has none.
@@ -92,7 +91,7 @@ function Cell({ records, lists, loaded, row: { method, layer }, related, room, s
   return html`<div class="gap" style=${roomOf(like, room)}>
     <p>No picture at epoch ${epochText(epoch)}.</p>
     <p>Nearest:
-      ${around(epochs, epoch).map((other) => html`<button key=${other} class="link" onClick=${() => act(goTo, other)}>epoch ${epochText(other)}</button>`)}
+      ${around(epochs, epoch).map((other) => html`<button key=${other} class="link" onClick=${() => go(other)}>epoch ${epochText(other)}</button>`)}
     </p>
   </div>`;
 }

@@ -2,8 +2,8 @@
 
 import { epochsOfSteps, nearestPlace } from "../epochs.js";
 import { Mark } from "../marks.js";
+import { currentTag, shownRuns, shownTags } from "../model/selection.js";
 import { goTo } from "../moves.js";
-import { currentTag, shownRuns, shownTags } from "../shown.js";
 import { put, seriesKey } from "../state.js";
 import { html, useMemo } from "../vendor/htm-preact-3.1.1.js";
 import { number } from "../words.js";

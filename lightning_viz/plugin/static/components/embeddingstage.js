@@ -3,17 +3,16 @@
 import { around } from "../epochs.js";
 import { className, columnsOf, hasLayer, layoutOf, neighboursOf, shownLayer } from "../embedding.js";
 import { placesOf, roomNeeded } from "../extents.js";
-import { goTo } from "../moves.js";
 import { useSheet } from "../sheets.js";
 import { snap } from "../snap.js";
 import { put } from "../state.js";
 import { html, useLayoutEffect, useMemo, useRef, useState } from "../vendor/htm-preact-3.1.1.js";
-import { PicturesCell } from "../views/pictures.js";
 import { epochText, plenty } from "../words.js";
 import { Bar, Notices, Scores } from "./embeddingbar.js";
 import { NeighbourTable, Strip } from "./neighbours.js";
+import { PicturesCell } from "./pictures_cell.js";
 import { PointMap } from "./pointmap.js";
-import { RunHead } from "./runs.js";
+import { RunHead } from "./run_head.js";
 import { useStageSize } from "./size.js";
 
 /** @typedef {import("../embedding.js").Column} Column */
@@ -39,7 +38,7 @@ const STILL = window.matchMedia("(prefers-reduced-motion: reduce)");
 const MOVE = 400;
 
 /** @param {import("../types.js").StageProps} props */
-export function EmbeddingStage({ state, act, view, epoch, blobs, runs, lists }) {
+export function EmbeddingStage({ state, act, view, epoch, blobs, runs, lists, go }) {
   const [stage, size] = useStageSize();
   const [hovered, setHovered] = useState(/** @type {Links["hovered"]} */ (null));
   const [middle, setMiddle] = useState({ x: 0.5, y: 0.5 });
@@ -68,7 +67,7 @@ export function EmbeddingStage({ state, act, view, epoch, blobs, runs, lists }) 
     },
     selectedIn: (column) => (hash !== undefined && column.sample?.hash === hash && (hash !== "" || column === first) ? chosen : NONE),
   };
-  const common = { state, act, view, epoch, blobs, links, room, lens, layer };
+  const common = { state, act, view, epoch, blobs, links, room, lens, layer, go };
 
   return html`<div class="stage embedding" ref=${stage} tabindex="0" role="region" aria-label="Embedding">
     <div class="comparison" style=${`--padding:${PADDING}px;--gap:${GAP}px;--column:${room.width}px;--columns:${room.across};--query:${QUERY}px;--runs:${columns.length};--wide:${columnWidth(size, columns.length)}px`}>
@@ -142,7 +141,7 @@ function useFrame(columns, room, blobs, key) {
 /** @param {any} props */
 function MapCell({ state, act, view, column, leads, room, frame, extent, lens, setMiddle, links, blobs }) {
   const { bitmap, problem } = useSheet(column.sample, [column.run.run, ...links.runs]);
-  const { sample, layout, motion } = /** @type {Column & {sample: import("../embedding.js").Sample, layout: import("../types.js").Values}} */ (column);
+  const { sample, layout, motion } = /** @type {Column & {sample: import("../types.js").Sample, layout: import("../types.js").Values}} */ (column);
   const images = state.look === "images" && bitmap;
   const aspect = (sample.width || 1) / (sample.height || 1);
   const free = useMemo(() => placesOf(layout, motion, extent, frame.scale, room), [layout, motion, extent, frame.scale, room.width, room.height]);
@@ -188,7 +187,7 @@ function Note({ column: { record, layout, missing, sample }, epoch }) {
 }
 
 /** Why there is no map. @param {any} props */
-function Nothing({ state, act, column, records, loaded, layer, epoch, blobs, room }) {
+function Nothing({ state, go, column, records, loaded, layer, epoch, blobs, room }) {
   const { record, error, failedAt, problem, drawn, run } = column;
   const style = `width:${room.width}px;min-height:${room.height}px`;
   if (problem) return html`<div class="gap" style=${style}><p class="failed">${problem}</p></div>`;
@@ -198,7 +197,7 @@ function Nothing({ state, act, column, records, loaded, layer, epoch, blobs, roo
   if (!drawn.length) return html`<div class="gap" style=${style}><p>${hasLayer(records, layer) || !layer ? "No map yet." : `${run.run} has no embedding of ${layer}.`}</p></div>`;
   return html`<div class="gap" style=${style}>
     <p>No map at epoch ${epochText(epoch)}.</p>
-    <p>First: ${around(drawn.map((/** @type {any} */ one) => one.epoch), epoch).map((other) => html`<button key=${other} class="link" onClick=${() => act(goTo, other)}>epoch ${epochText(other)}</button>`)}</p>
+    <p>First: ${around(drawn.map((/** @type {any} */ one) => one.epoch), epoch).map((other) => html`<button key=${other} class="link" onClick=${() => go(other)}>epoch ${epochText(other)}</button>`)}</p>
   </div>`;
 }
 

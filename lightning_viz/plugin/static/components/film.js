@@ -1,8 +1,8 @@
 /** A film strip: rows are units, columns are epochs; a corner is cut where another image won than at the drawing before. */
 
 import { cellAt, fieldOf, frameAt, HEAD, winnerChanged } from "../film.js";
-import { entriesOf, freshCanvas, pictureOf, putTile, tableIn, tableOf } from "../mosaic.js";
-import { goTo } from "../moves.js";
+import { entriesOf, pictureOf, tableIn, tableOf } from "../mosaic.js";
+import { freshCanvas, putTile } from "../render/tile.js";
 import { openUnit } from "../state.js";
 import { html, useLayoutEffect, useMemo, useRef, useState } from "../vendor/htm-preact-3.1.1.js";
 import { epochText, number } from "../words.js";
@@ -22,11 +22,12 @@ const CORNER = 9;
  * @param {string} props.layer
  * @param {number} props.epoch
  * @param {import("../types.js").Act} props.act
+ * @param {(epoch: number) => void} props.go
  * @param {import("../types.js").Unit | null} props.chosen
  * @param {import("../blobs.js").Blobs} props.blobs
  * @param {string} props.note  Said while nothing is pointed at.
  */
-export function Film({ film, layout, layer, epoch, act, chosen, blobs, note }) {
+export function Film({ film, layout, layer, epoch, act, go, chosen, blobs, note }) {
   const [point, setPoint] = useState(/** @type {{x: number, y: number} | null} */ (null));
   const canvas = useRef(/** @type {any} */ (null));
   const drawn = useRef({ key: "", on: null });
@@ -76,7 +77,7 @@ export function Film({ film, layout, layer, epoch, act, chosen, blobs, note }) {
     <div class="reel" style=${`--gutter:${layout.gutter}px;--head:${HEAD}px`}>
       <div class="epochs" style=${`width:${layout.width}px`}>
         ${layout.epochs.map((one, column) => html`<button key=${one} aria-label=${`Go to epoch ${epochText(one)}`} aria-current=${column === at ? "true" : undefined}
-          style=${`left:${box(column, 0).left}px;width:${layout.cell}px`} onClick=${() => act(goTo, one)}>${epochText(one)}</button>`)}
+          style=${`left:${box(column, 0).left}px;width:${layout.cell}px`} onClick=${() => go(one)}>${epochText(one)}</button>`)}
       </div>
       ${layout.gutter > 0 && html`<div class="names" style=${`height:${layout.height}px`}>
         ${film.units.map((unit, down) => html`<button key=${unit} aria-label=${`Open unit ${unit} of ${layer}`} title=${`Open unit ${unit}`}
@@ -88,7 +89,7 @@ export function Film({ film, layout, layer, epoch, act, chosen, blobs, note }) {
           onPointerMove=${(/** @type {any} */ event) => setPoint(place(event))} onPointerLeave=${() => setPoint(null)}
           onClick=${(/** @type {any} */ event) => {
             const cell = cellAt(layout, film, place(event));
-            if (cell) act(goTo, cell.epoch);
+            if (cell) go(cell.epoch);
           }}
           onDblClick=${(/** @type {any} */ event) => {
             const cell = cellAt(layout, film, place(event));

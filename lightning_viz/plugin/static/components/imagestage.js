@@ -5,12 +5,12 @@ import { columnsOf, imagesOf, onlyPictures } from "../kinds.js";
 import { Mark } from "../marks.js";
 import { history, lookUp, otherProbes } from "../records.js";
 import { html, useMemo, useRef } from "../vendor/htm-preact-3.1.1.js";
-import { PicturesCell } from "../views/pictures.js";
 import { epochText } from "../words.js";
 import { OtherProbes } from "./comparison.js";
 import { LINE_GAP, ImageGroup, useNear } from "./imagegroup.js";
 import { ImageHeads, peaksOf } from "./imageheads.js";
 import { describe, Readout } from "./mapreadout.js";
+import { PicturesCell } from "./pictures_cell.js";
 import { useStageSize } from "./size.js";
 
 /** @typedef {import("../types.js").Rec} Rec */

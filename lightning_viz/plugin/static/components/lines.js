@@ -1,7 +1,6 @@
 /** A small curve over drawn epochs, one line per run. Its columns are drawings, as those of a film strip, not a time scale. */
 
 import { colourOf, Mark, shapeOf } from "../marks.js";
-import { goTo } from "../moves.js";
 import { html } from "../vendor/htm-preact-3.1.1.js";
 import { epochText, number } from "../words.js";
 
@@ -25,9 +24,9 @@ const APART = 26;
  * @param {number} props.height
  * @param {number} props.low
  * @param {number} props.high
- * @param {import("../types.js").Act} props.act
+ * @param {(epoch: number) => void} props.go
  */
-export function Lines({ title, lines, epochs, epoch, width, height, low, high, act }) {
+export function Lines({ title, lines, epochs, epoch, width, height, low, high, go }) {
   const across = (width - LEFT - RIGHT) / Math.max(1, epochs.length - 1);
   const x = (/** @type {number} */ one) => LEFT + across * epochs.indexOf(one);
   const y = (/** @type {number} */ value) => TOP + (height - TOP - BOTTOM) * (1 - (value - low) / (high - low || 1));
@@ -36,7 +35,7 @@ export function Lines({ title, lines, epochs, epoch, width, height, low, high, a
   /** @param {any} event */
   function pick(event) {
     const at = Math.round((event.clientX - event.currentTarget.getBoundingClientRect().left - LEFT) / across);
-    act(goTo, epochs[Math.max(0, Math.min(epochs.length - 1, at))]);
+    go(epochs[Math.max(0, Math.min(epochs.length - 1, at))]);
   }
   const said = lines.map((line) => ({ ...line, now: line.points.findLast((point) => point.epoch <= epoch) }));
   return html`<figure class="lines" style=${`width:${width}px`}>

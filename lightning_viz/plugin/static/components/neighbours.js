@@ -7,7 +7,7 @@ import { number, plenty } from "../words.js";
 import { Thumb } from "./thumb.js";
 
 /** @typedef {import("../embedding.js").Column} Column */
-/** @typedef {import("../embedding.js").Sample} Sample */
+/** @typedef {import("../types.js").Sample} Sample */
 
 /**
  * What all cells of the view know of each other.

@@ -1,9 +1,11 @@
 /** The strongest patches of units beside their reconstructions, in two blocks per unit, as many units in a line as fit. */
 
-import { entriesOf, freshCanvas, patchesIn, pictureOf, proportions, putTile, tableIn, TABLES, tableOf, tileIn, unitsIn } from "../mosaic.js";
+import { entriesOf, patchesIn, pictureOf, proportions, tableIn, TABLES, tableOf, tileIn, tileSize, unitsIn } from "../mosaic.js";
+import { freshCanvas, putTile } from "../render/tile.js";
 import { openUnit } from "../state.js";
 import { html, useLayoutEffect, useRef, useState } from "../vendor/htm-preact-3.1.1.js";
 import { number, range as span } from "../words.js";
+import { picturesNeeded } from "./pictures_cell.js";
 import { useVisible } from "./visible.js";
 
 /** @typedef {import("../types.js").Rec} Rec */
@@ -89,8 +91,11 @@ function tileAt(blocks, units, k, x, y) {
   return inside ? { place, side, rank } : null;
 }
 
-/** Everything that a record's patches are made of. @param {Rec} record @returns {import("../types.js").Item[]} */
-export const patchItems = (record) => [...SIDES.map((side) => pictureOf(record, side)), ...TABLES.flatMap((name) => tableIn(record, name) ?? [])];
+/** What is to be fetched for a record. @param {Rec} record @returns {import("../types.js").Item[]} */
+export function patchesNeeded(record) {
+  if (!tileSize(record)) return picturesNeeded(record);
+  return [...SIDES.map((side) => pictureOf(record, side)), ...TABLES.flatMap((name) => tableIn(record, name) ?? [])];
+}
 
 /**
  * @param {Object} props

@@ -1,11 +1,9 @@
 /** One image of a sheet. */
 
+import { placeInSheet } from "../sheets.js";
 import { html, useLayoutEffect, useRef } from "../vendor/htm-preact-3.1.1.js";
 
-/** @typedef {import("../embedding.js").Sample} Sample */
-
-/** Where a point's image lies in its sheet. @type {(sample: Sample, point: number) => {x: number, y: number}} */
-export const placeInSheet = ({ columns, width, height }, point) => ({ x: (point % columns) * width, y: Math.floor(point / columns) * height });
+/** @typedef {import("../types.js").Sample} Sample */
 
 /**
  * Without a label it is decoration.

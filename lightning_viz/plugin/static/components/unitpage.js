@@ -1,8 +1,7 @@
 /** The page of one unit: a column per run, a row per section. */
 
-import { RunHead } from "./runs.js";
+import { RunHead } from "./run_head.js";
 import { openUnit, put } from "../state.js";
-import { viewBelow } from "../shown.js";
 import { layersWithUnits, neighbour, unitsOf } from "../units.js";
 import { html, useLayoutEffect, useRef } from "../vendor/htm-preact-3.1.1.js";
 import { useStageSize } from "./size.js";
@@ -15,7 +14,7 @@ const NARROWEST = 260;
 
 /** @param {StageProps} props */
 export function UnitStage(props) {
-  const { state, runs, lists, epoch, act, blobs } = props;
+  const { state, runs, lists, epoch, act, blobs, below } = props;
   const [stage, size] = useStageSize();
   const unit = /** @type {import("../types.js").Unit} */ (state.unit);
   const gap = runs.length > 3 ? 12 : 24;
@@ -29,7 +28,7 @@ export function UnitStage(props) {
   return html`<div class="stage unit-page" ref=${stage}>
     <div class="comparison" style=${`--column:${width}px;--columns:${runs.length};--gap:${gap}px;--padding:${PADDING}px`}>
       <div class="top">
-        <${Head} ...${{ state, act, lists, unit, count }} />
+        <${Head} ...${{ act, lists, unit, count, below }} />
         <div class="heads">${runs.map((run) => html`<${RunHead} key=${run.run} state=${state} run=${run} />`)}</div>
       </div>
       ${loaded && !sections.length && html`<p class="notice">The shown runs have nothing of ${unit.layer}. Choose another layer above.</p>`}
@@ -54,11 +53,11 @@ export function UnitStage(props) {
 }
 
 /** Which unit it is, and the ways to others. @param {any} props */
-function Head({ state, act, lists, unit, count }) {
+function Head({ act, lists, unit, count, below }) {
   const field = useRef(/** @type {any} */ (null));
   const layers = layersWithUnits(lists);
   /** @param {number} by */
-  const go = (by) => act(openUnit, unit.layer, neighbour(lists, unit, by));
+  const step = (by) => act(openUnit, unit.layer, neighbour(lists, unit, by));
   /** @param {any} event */
   function jump(event) {
     event.preventDefault();
@@ -68,15 +67,15 @@ function Head({ state, act, lists, unit, count }) {
     field.current.blur();
   }
   return html`<div class="unit-head">
-    <button class="link" title="Back (Escape)" onClick=${() => act(put, { page: null })}>← ${viewBelow(state)?.title ?? "back"}</button>
+    <button class="link" title="Back (Escape)" onClick=${() => act(put, { page: null })}>← ${below}</button>
     <h2>${unit.layer} unit ${unit.unit}</h2>
     <form class="group" onSubmit=${jump}>
       <select aria-label="Layer" value=${unit.layer} onChange=${(/** @type {any} */ event) => act(openUnit, event.target.value, Math.min(unit.unit, Math.max(0, unitsOf(lists, event.target.value) - 1)))}>
         ${(layers.includes(unit.layer) ? layers : [unit.layer, ...layers]).map((one) => html`<option key=${one} value=${one} selected=${one === unit.layer}>${one}</option>`)}
       </select>
-      <button type="button" aria-label="Previous unit" title="Previous unit (,)" disabled=${unit.unit <= 0} onClick=${() => go(-1)}>‹</button>
+      <button type="button" aria-label="Previous unit" title="Previous unit (,)" disabled=${unit.unit <= 0} onClick=${() => step(-1)}>‹</button>
       <input ref=${field} key=${`${unit.layer} ${unit.unit}`} name="unit" inputmode="numeric" autocomplete="off" aria-label="Unit" value=${String(unit.unit)} onFocus=${(/** @type {any} */ event) => event.target.select()} />
-      <button type="button" aria-label="Next unit" title="Next unit (.)" disabled=${unit.unit >= count - 1} onClick=${() => go(1)}>›</button>
+      <button type="button" aria-label="Next unit" title="Next unit (.)" disabled=${unit.unit >= count - 1} onClick=${() => step(1)}>›</button>
       <span class="dim">of ${count}</span>
     </form>
   </div>`;

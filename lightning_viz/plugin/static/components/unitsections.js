@@ -10,10 +10,9 @@ import { drawnOf, held } from "../records.js";
 import { html } from "../vendor/htm-preact-3.1.1.js";
 import { epochText, number } from "../words.js";
 import { openUnit } from "../state.js";
-import { patchesNeeded } from "../views/patches.js";
 import { Film, filmItems } from "./film.js";
 import { Lines } from "./lines.js";
-import { allUnits, layBlocks, PatchGrid } from "./patchgrid.js";
+import { allUnits, layBlocks, patchesNeeded, PatchGrid } from "./patchgrid.js";
 import { FilterOfUnit, MapsOfUnit, mapsItems, weightsIn } from "./unitparts.js";
 
 /** @typedef {import("../types.js").Rec} Rec */
@@ -74,14 +73,14 @@ function WithoutPictures({ record, unit, act, blobs }) {
 }
 
 /** @param {PartProps} props */
-function Strip({ records, lists, unit, epoch, room, state, act, blobs }) {
+function Strip({ records, lists, unit, epoch, room, state, act, go, blobs }) {
   const parts = FILMS.map(({ method, lanes }) => {
     const drawn = drawnOf(records, method, unit.layer);
     const whole = filmOf(drawn, lists.flatMap((list) => drawnOf(list, method, unit.layer)), lanes);
     return { ...whole, units: whole.units.filter((one) => one === unit.unit) };
   }).filter((film) => film.frames.size && film.units.length);
   if (!parts.length) return html`<p class="dim">No pictures of this unit. <code>FeatureEvolution(units=[${unit.unit}])</code></p>`;
-  return html`<div>${parts.map((film) => html`<${Film} key=${film.lanes.join()} ...${{ film, epoch, act, blobs }} layout=${layFilm(film, room.width, epoch, state.zoom, FRAME, 0)}
+  return html`<div>${parts.map((film) => html`<${Film} key=${film.lanes.join()} ...${{ film, epoch, act, go, blobs }} layout=${layFilm(film, room.width, epoch, state.zoom, FRAME, 0)}
     layer=${unit.layer} chosen=${null} note=${film.lanes[0] === "weights" ? "its weights" : "its strongest patch, and what in it excites the unit; cut corner: another image won than before"} />`)}</div>`;
 }
 
@@ -89,7 +88,7 @@ function Strip({ records, lists, unit, epoch, room, state, act, blobs }) {
 const FILMS = [{ method: "filters", lanes: ["weights"] }, { method: "evolution", lanes: ["patch", "projection"] }];
 
 /** The strongest activation over the data. @param {PartProps & {width: number}} props */
-function Strongest({ runs, lists, state, unit, epoch, act, blobs, width }) {
+function Strongest({ runs, lists, state, unit, epoch, go, blobs, width }) {
   const drawn = lists.map((records) => tabled(records, unit.layer));
   const epochs = ascending(drawn.flat().map((record) => record.epoch));
   const lines = runs.map(({ run }, place) => ({
@@ -101,7 +100,7 @@ function Strongest({ runs, lists, state, unit, epoch, act, blobs, width }) {
   }));
   const values = lines.flatMap((line) => line.points.map((point) => point.value));
   const [low, high] = [Math.min(0, ...values), Math.max(0, ...values) || 1];
-  return html`<${Lines} title="Large mark: another image won than at the drawing before" ...${{ lines, epochs, epoch, act, low, high }} width=${Math.min(CURVE.width, width)} height=${CURVE.height} />`;
+  return html`<${Lines} title="Large mark: another image won than at the drawing before" ...${{ lines, epochs, epoch, go, low, high }} width=${Math.min(CURVE.width, width)} height=${CURVE.height} />`;
 }
 
 /** @type {Section[]} */

@@ -1,9 +1,9 @@
 /** What the units of a layer make of one image of the probe: their maps, the most active first. */
 
+import { picturesNeeded, PicturesCell } from "../components/pictures_cell.js";
 import { Thumbnails } from "../components/thumbnails.js";
 import { Units } from "../components/units.js";
 import { html } from "../vendor/htm-preact-3.1.1.js";
-import { picturesNeeded, PicturesCell } from "./pictures.js";
 
 /** @typedef {import("../types.js").Rec} Rec */
 

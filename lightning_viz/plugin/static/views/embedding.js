@@ -1,10 +1,10 @@
 /** The feature space: each point an image of the data, near each other what the network takes for alike. */
 
+import { picturesNeeded } from "../components/pictures_cell.js";
 import { EmbeddingStage } from "../components/embeddingstage.js";
 import { layoutOf, METHOD, needed } from "../embedding.js";
 import { put } from "../state.js";
 import { html } from "../vendor/htm-preact-3.1.1.js";
-import { picturesNeeded } from "./pictures.js";
 
 /** @type {[import("../types.js").Look, string, string][]} */
 const LOOKS = [

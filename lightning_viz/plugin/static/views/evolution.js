@@ -54,7 +54,7 @@ function find(records, method, layer, epoch) {
 const unitsBeside = (lists, layer) => lists.flatMap((records) => drawnOf(records, "evolution", layer).flatMap(unitsIn));
 
 /** @param {import("../types.js").CellProps} props */
-function Cell({ record, error, records, lists, related, room, state, act, blobs, epoch }) {
+function Cell({ record, error, records, lists, related, room, state, act, go, blobs, epoch }) {
   const weights = record.method === "filters";
   const film = filmOf(drawnOf(records, record.method, record.layer), related, lanesOf(record.method, state));
   const chosen = weights ? unitsBeside(lists, record.layer) : [];
@@ -69,12 +69,12 @@ function Cell({ record, error, records, lists, related, room, state, act, blobs,
   ].join("; ");
   return html`<div>
     ${error && html`<p class="failed"><b>The last drawing failed.</b> ${error}</p>`}
-    <${Film} ...${{ film, layout, epoch, act, blobs, note }} layer=${record.layer} chosen=${state.unit} />
+    <${Film} ...${{ film, layout, epoch, act, go, blobs, note }} layer=${record.layer} chosen=${state.unit} />
   </div>`;
 }
 
 /** The curves of a row. @param {import("../types.js").StageProps & {row: import("../types.js").Row, width: number}} props */
-function Above({ row: { method, layer }, runs, lists, state, act, epoch, width }) {
+function Above({ row: { method, layer }, runs, lists, state, go, epoch, width }) {
   if (method !== "evolution") return null;
   const drawn = lists.map((records) => drawnOf(records, method, layer));
   const epochs = ascending(drawn.flat().map((record) => record.epoch));
@@ -88,7 +88,7 @@ function Above({ row: { method, layer }, runs, lists, state, act, epoch, width }
   });
   if (curves.every(({ lines }) => !lines.length)) return null;
   return html`<div class="curves">
-    ${curves.map(({ name, lines }) => html`<div key=${name} data-curve=${name}><${Lines} title=${CURVES[name](drawn.flat()[0])} low=${0} high=${1} ...${{ lines, epochs, epoch, act, ...CURVE }} width=${room} /></div>`)}
+    ${curves.map(({ name, lines }) => html`<div key=${name} data-curve=${name}><${Lines} title=${CURVES[name](drawn.flat()[0])} low=${0} high=${1} ...${{ lines, epochs, epoch, go, ...CURVE }} width=${room} /></div>`)}
   </div>`;
 }
 

@@ -1,5 +1,6 @@
 /** The kernels of a convolution, drawn here from the weights themselves, so that runs and epochs can share a scale. */
 
+import { PicturesCell, picturesNeeded } from "../components/pictures_cell.js";
 import { finiteRange } from "../colours.js";
 import { OpenUnit } from "../components/openunit.js";
 import { Picture } from "../components/picture.js";
@@ -7,7 +8,6 @@ import { boxOf, clearGaps, clearWhiteLines, drawFilters, layoutOf, locate, value
 import { openUnit, put } from "../state.js";
 import { html, useMemo, useState } from "../vendor/htm-preact-3.1.1.js";
 import { number, plenty, range } from "../words.js";
-import { PicturesCell, picturesNeeded } from "./pictures.js";
 
 /** @typedef {import("../types.js").Rec} Rec */
 /** @typedef {import("../types.js").Item} Item */

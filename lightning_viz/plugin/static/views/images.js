@@ -1,8 +1,8 @@
 /** What the network looks for in each image of the probe: all its maps side by side, the same map of all runs in one column. */
 
+import { picturesNeeded } from "../components/pictures_cell.js";
 import { ImageStage } from "../components/imagestage.js";
 import { KINDS, valuesOf } from "../kinds.js";
-import { picturesNeeded } from "./pictures.js";
 
 /** @typedef {import("../types.js").Rec} Rec */
 

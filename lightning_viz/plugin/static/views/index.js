@@ -9,6 +9,8 @@ import { images } from "./images.js";
 import { patches } from "./patches.js";
 import { picturesOf } from "./pictures.js";
 
+export { unitPage } from "./unit.js";
+
 /** @typedef {import("../types.js").View} View */
 
 /** In the order of the tabs. @type {View[]} */

@@ -1,20 +1,17 @@
 /** The patches of the data that excite each unit most, beside what in them does it. Zeiler & Fergus 2014, Fig. 2. */
 
-import { layBlocks, patchItems, PatchGrid } from "../components/patchgrid.js";
+import { PicturesCell } from "../components/pictures_cell.js";
+import { layBlocks, patchesNeeded, PatchGrid } from "../components/patchgrid.js";
 import { patchesIn, tileSize, unitCount, unitsIn } from "../mosaic.js";
 import { held } from "../records.js";
 import { html } from "../vendor/htm-preact-3.1.1.js";
 import { epochText } from "../words.js";
-import { picturesNeeded, PicturesCell } from "./pictures.js";
 
 /** @typedef {import("../types.js").Rec} Rec */
 
 /** Width of a tile where there is room for several units. */
 const TARGET = 34;
 const MOST = 56;
-
-/** @param {Rec} record @returns {import("../types.js").Ref[]} */
-export const patchesNeeded = (record) => (tileSize(record) ? patchItems(record) : picturesNeeded(record));
 
 /** @param {import("../types.js").CellProps} props */
 function Cell(props) {
