@@ -1,24 +1,24 @@
 /** Columns are runs, rows are layers; each cell is what the view makes of a record, or says why there is none. */
 
-import { around, nearest } from "../epochs.js";
-import { history, layersOf, lookUp, otherProbes } from "../records.js";
+import { around, nearest } from "../model/epochs.js";
+import { history, layersOf, lookUp, otherProbes } from "../model/records.js";
+import { epochText } from "../render/text.js";
 import { html } from "../vendor/htm-preact-3.1.1.js";
-import { epochText } from "../words.js";
 import { enlargement } from "./picture.js";
 import { RunHead } from "./run_head.js";
-import { useStageSize } from "./size.js";
+import { useStageSize } from "./use_stage_size.js";
 
-/** @typedef {import("../types.js").State} State */
-/** @typedef {import("../types.js").Act} Act */
-/** @typedef {import("../types.js").View} View */
-/** @typedef {import("../types.js").Rec} Rec */
+/** @typedef {import("../model/types.js").State} State */
+/** @typedef {import("../model/types.js").Act} Act */
+/** @typedef {import("../model/types.js").View} View */
+/** @typedef {import("../model/types.js").Rec} Rec */
 
 const NARROWEST = 190;
 const PADDING = 12;
 /** What is above and below a picture: name of the layer, caption. */
 const AROUND = 76;
 
-/** @param {import("../types.js").StageProps} props */
+/** @param {import("../model/types.js").StageProps} props */
 export function Comparison(props) {
   const { state, act, view, epoch, blobs, runs, lists, go } = props;
   const [stage, size] = useStageSize();
@@ -57,7 +57,7 @@ export function Comparison(props) {
   </div>`;
 }
 
-/** @type {(view: View, lists: Rec[][]) => import("../types.js").Row[]} */
+/** @type {(view: View, lists: Rec[][]) => import("../model/types.js").Row[]} */
 function rowsOf(view, lists) {
   if (view.rows) return view.rows(lists);
   const [method] = view.methods;
@@ -71,11 +71,11 @@ export const OtherProbes = () => html`<p class="notice">
 </p>`;
 
 /**
- * @param {{records: Rec[], lists: Rec[][], loaded: boolean, row: import("../types.js").Row, related: Rec[], room: {width: number, height: number},
- *   state: State, act: Act, view: View, epoch: number, blobs: import("../blobs.js").Blobs, go: (epoch: number) => void}} props
+ * @param {{records: Rec[], lists: Rec[][], loaded: boolean, row: import("../model/types.js").Row, related: Rec[], room: {width: number, height: number},
+ *   state: State, act: Act, view: View, epoch: number, blobs: import("../io/blob_cache.js").Blobs, go: (epoch: number) => void}} props
  */
 function Cell({ records, lists, loaded, row: { method, layer }, related, room, state, act, view, epoch, blobs, go }) {
-  /** @type {import("../records.js").Found} */
+  /** @type {import("../model/records.js").Found} */
   const { record, error, at = epoch } = (view.find ?? lookUp)(records, method, layer, epoch);
   if (record) return html`<${view.Cell} ...${{ record, error, records, lists, related, room, state, act, blobs, epoch, go }} />`;
   const epochs = history(records, method, layer).filter((one) => !one.error).map((one) => one.epoch);

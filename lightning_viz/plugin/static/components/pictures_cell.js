@@ -1,11 +1,11 @@
 /** The pictures of a record as they were drawn, with their captions and numbers. */
 
+import { number } from "../render/text.js";
 import { html } from "../vendor/htm-preact-3.1.1.js";
-import { number } from "../words.js";
 import { Picture } from "./picture.js";
 
-/** @typedef {import("../types.js").Rec} Rec */
-/** @typedef {import("../types.js").CellProps} CellProps */
+/** @typedef {import("../model/types.js").Rec} Rec */
+/** @typedef {import("../model/types.js").CellProps} CellProps */
 
 /** @param {Rec} record */
 export const picturesNeeded = (record) => record.items.filter((item) => item.kind === "picture");

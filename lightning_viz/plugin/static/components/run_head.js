@@ -1,11 +1,11 @@
 /** The head of a run's column. */
 
-import { Mark } from "../marks.js";
+import { parameter, plenty } from "../render/text.js";
 import { html } from "../vendor/htm-preact-3.1.1.js";
-import { parameter, plenty } from "../words.js";
+import { Mark } from "./run_mark.js";
 
-/** @typedef {import("../types.js").State} State */
-/** @typedef {import("../types.js").Run} Run */
+/** @typedef {import("../model/types.js").State} State */
+/** @typedef {import("../model/types.js").Run} Run */
 
 /** @param {{state: State, run: Run}} props */
 export function RunHead({ state, run }) {

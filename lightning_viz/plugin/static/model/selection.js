@@ -1,6 +1,6 @@
 /** What is chosen of what there is: runs, their records, a curve. */
 
-/** @typedef {import("../types.js").State} State */
+/** @typedef {import("./types.js").State} State */
 
 /** @param {State} state */
 export function shownRuns(state) {
