@@ -293,7 +293,7 @@ def test_while_a_layout_is_on_its_way_the_one_before_stays(still: Tab, embedded:
     still.press("End")
     still.frame.wait_for_selector("[data-run=first] .about-map:has-text('from epoch 1')")
     assert still.frame.locator("[data-run=first] .map-of-points").count() == 1
-    assert still.frame.inner_text("[data-run=turned] .about-map") == ""
+    until(lambda: still.frame.inner_text("[data-run=turned] .about-map") == "")
     still.page.unroute_all(behavior="ignoreErrors")
 
 
