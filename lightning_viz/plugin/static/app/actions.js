@@ -2,7 +2,7 @@
 
 import { nearest } from "../model/epochs.js";
 import { shownRuns } from "../model/selection.js";
-import { choose } from "../model/state.js";
+import { chooseRuns } from "../model/state.js";
 import { shownEpochs } from "./current.js";
 
 /** @typedef {import("../model/types.js").State} State */
@@ -27,5 +27,5 @@ export function goTo(state, epoch) {
  */
 export function toggleRun(state, run) {
   const shown = shownRuns(state).map((one) => one.run);
-  return choose(state, shown.includes(run) ? shown.filter((name) => name !== run) : [...shown, run]);
+  return chooseRuns(state, shown.includes(run) ? shown.filter((name) => name !== run) : [...shown, run]);
 }

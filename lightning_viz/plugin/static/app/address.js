@@ -1,4 +1,4 @@
-/** The state in the address bar, and back. What is as usual is left out. */
+/** The state in the address bar, and back. What is as usual is left out. The names in it never change: links last. */
 
 import { OPACITY } from "../model/state.js";
 
@@ -26,8 +26,8 @@ export function addressOf(state) {
   if (state.image !== 0) values.image = String(state.image);
   if (state.opacity !== OPACITY) values.opacity = String(state.opacity);
   if (state.page !== null && state.unit !== null) values.page = state.page;
-  if (state.strip !== "projection") values.strip = state.strip;
-  if (state.look !== "points") values.look = state.look;
+  if (state.filmContent !== "projection") values.strip = state.filmContent;
+  if (state.embeddingMode !== "points") values.look = state.embeddingMode;
   if (state.grid) values.grid = "1";
   if (state.layer !== null) values.layer = state.layer;
   if (state.emphasis !== null) values.class = String(state.emphasis);
@@ -55,8 +55,8 @@ export function stateOf(values) {
     unit: unit === undefined ? null : { unit: Number(unit), layer },
     image: /^\d{1,6}$/.test(values.image ?? "") ? Number(values.image) : 0,
     page: values.page === "unit" && unit !== undefined ? "unit" : null,
-    strip: values.strip === "patch" || values.strip === "both" ? values.strip : "projection",
-    look: values.look === "images" || values.look === "neighbours" ? values.look : "points",
+    filmContent: values.strip === "patch" || values.strip === "both" ? values.strip : "projection",
+    embeddingMode: values.look === "images" || values.look === "neighbours" ? values.look : "points",
     grid: values.grid === "1",
     layer: values.layer ?? null,
     emphasis: /^\d{1,6}$/.test(values.class ?? "") ? Number(values.class) : null,

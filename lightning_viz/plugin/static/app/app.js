@@ -4,9 +4,9 @@ import { Comparison } from "../components/comparison.js";
 import { Blobs } from "../io/blob_cache.js";
 import { followTheme, onAddressChange, readAddress, writeAddress } from "../io/host.js";
 import { along } from "../model/epochs.js";
-import { layersOf, lookUp } from "../model/records.js";
+import { layersOf, recordAt } from "../model/records.js";
 import { currentTag, shownRecords, shownRuns } from "../model/selection.js";
-import { close, createStore, openUnit, put } from "../model/state.js";
+import { assign, createStore, goBack, openUnit } from "../model/state.js";
 import { layersWithUnits, neighbour } from "../model/units.js";
 import { html, useEffect, useMemo, useRef, useState } from "../vendor/htm-preact-3.1.1.js";
 import { goTo } from "./actions.js";
@@ -42,7 +42,7 @@ export function App() {
   }), []);
   const [dark, setDark] = useState(false);
   const direction = useRef(1);
-  const { act } = store;
+  const { dispatch } = store;
   const state = store.get();
 
   const view = currentView(state);
@@ -54,34 +54,34 @@ export function App() {
     const now = store.get();
     const places = shownEpochs(now);
     direction.current = Math.sign(by);
-    act(put, { playing: false });
-    if (places.length) act(goTo, along(places, currentEpoch(now, places), by));
+    dispatch(assign, { playing: false });
+    if (places.length) dispatch(goTo, along(places, currentEpoch(now, places), by));
   }
 
   /** @param {number} to */
-  const go = (to) => act(goTo, to);
+  const go = (to) => dispatch(goTo, to);
 
   function play() {
     const now = store.get();
     const places = shownEpochs(now);
     const atEnd = currentEpoch(now, places) === places.at(-1);
-    if (!now.playing && atEnd) act(goTo, places[0]);
+    if (!now.playing && atEnd) dispatch(goTo, places[0]);
     direction.current = 1;
-    act(put, { playing: !now.playing && places.length > 1 });
+    dispatch(assign, { playing: !now.playing && places.length > 1 });
   }
 
   /** The page of the chosen unit, or of the first that there is. */
   function unit() {
     const now = store.get();
     const [layer] = layersWithUnits(shownRecords(now));
-    if (now.unit) act(openUnit, now.unit.layer, now.unit.unit);
-    else if (layer !== undefined) act(openUnit, layer, 0);
+    if (now.unit) dispatch(openUnit, now.unit.layer, now.unit.unit);
+    else if (layer !== undefined) dispatch(openUnit, layer, 0);
   }
 
   /** @param {number} by */
   function nextUnit(by) {
     const now = store.get();
-    if (now.page && now.unit) act(openUnit, now.unit.layer, neighbour(shownRecords(now), now.unit, by));
+    if (now.page && now.unit) dispatch(openUnit, now.unit.layer, neighbour(shownRecords(now), now.unit, by));
   }
 
   const known = useRef(""); // the address as we last read or left it
@@ -90,7 +90,7 @@ export function App() {
     // TensorBoard also tells of a change when someone comes back from another tab: then ours is the newer state.
     if (JSON.stringify(address) === known.current) return leaveAddress();
     known.current = JSON.stringify(address);
-    return act(put, stateOf(address));
+    return dispatch(assign, stateOf(address));
   }
   function leaveAddress() {
     const address = addressOf(store.get());
@@ -106,7 +106,7 @@ export function App() {
       setDark(isDark);
     });
     onAddressChange(takeAddress);
-    return listenToKeys({ step, play, help: () => act(put, { help: true }), unit, nextUnit, close: () => act(close) });
+    return listenToKeys({ step, play, help: () => dispatch(assign, { help: true }), unit, nextUnit, goBack: () => dispatch(goBack) });
   }, []);
 
   const live = useRef(/** @type {ReturnType<typeof startLive> | null} */ (null));
@@ -136,10 +136,10 @@ export function App() {
   useEffect(() => {
     if (!state.playing || !here) return undefined;
     if (epoch === epochs.at(-1)) {
-      act(put, { playing: false });
+      dispatch(assign, { playing: false });
       return undefined;
     }
-    const timer = setTimeout(() => act(goTo, along(epochs, epoch, 1)), Math.max(BEAT, view?.beat ?? 0));
+    const timer = setTimeout(() => dispatch(goTo, along(epochs, epoch, 1)), Math.max(BEAT, view?.beat ?? 0));
     return () => clearTimeout(timer);
   }, [state.playing, here, epoch]);
 
@@ -147,17 +147,17 @@ export function App() {
   if (state.link === "lost" && !state.runs.length) return html`<${Unreachable} problem=${state.problem} />`;
   if (!state.runs.length) return html`<${FirstRun} />`;
   return html`
-    <aside><${RunList} ...${{ state, act }} /></aside>
+    <aside><${RunList} ...${{ state, dispatch }} /></aside>
     <main>
       <h1 class="hidden">Lightning Viz</h1>
-      <${Toolbar} ...${{ state, act }} />
+      <${Toolbar} ...${{ state, dispatch }} />
       ${state.link === "lost" && html`<p class="notice" role="alert">TensorBoard does not answer (${state.problem}). What you see may be old; asking again.</p>`}
       ${view
-        ? html`<${view.Stage ?? Comparison} ...${{ state, act, view, epoch, blobs, runs: shownRuns(state), lists: shownRecords(state), go }} below=${viewBelow(state)?.title} />
-            <${Timeline} ...${{ state, act, epoch, epochs, dark, step, play }} />`
+        ? html`<${view.Stage ?? Comparison} ...${{ state, dispatch, view, epoch, blobs, runs: shownRuns(state), lists: shownRecords(state), go }} below=${viewBelow(state)?.title} />
+            <${Timeline} ...${{ state, dispatch, epoch, epochs, dark, step, play }} />`
         : html`<${whyNothing(state)} />`}
     </main>
-    ${state.help && html`<${Help} onClose=${() => act(put, { help: false })} />`}
+    ${state.help && html`<${Help} onClose=${() => dispatch(assign, { help: false })} />`}
   `;
 }
 
@@ -180,7 +180,7 @@ function refsAt(state, epoch) {
   return view.methods.flatMap((method) =>
     layersOf(lists, method).flatMap((layer) =>
       lists.flatMap((records) => {
-        const { record } = lookUp(records, method, layer, epoch);
+        const { record } = recordAt(records, method, layer, epoch);
         return record ? view.needs(record, state) : [];
       }),
     ),

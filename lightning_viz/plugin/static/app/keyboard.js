@@ -1,7 +1,7 @@
 /** The keyboard: one table for what keys do and for what the help says about them. */
 
 /** @typedef {{keys: string, does: string, run: (do_: Deeds) => void, match: (event: KeyboardEvent) => boolean}} Key */
-/** @typedef {{step: (by: number) => void, play: () => void, help: () => void, unit: () => void, nextUnit: (by: number) => void, close: () => void}} Deeds */
+/** @typedef {{step: (by: number) => void, play: () => void, help: () => void, unit: () => void, nextUnit: (by: number) => void, goBack: () => void}} Deeds */
 
 /** @type {(key: string, shift?: boolean) => (event: KeyboardEvent) => boolean} */
 const pressed = (key, shift = false) => (event) => event.key === key && event.shiftKey === shift;
@@ -18,7 +18,7 @@ export const KEYS = [
   { keys: "U", does: "page of the chosen unit", match: (event) => event.key.toLowerCase() === "u", run: (do_) => do_.unit() },
   { keys: ",  .", does: "on it: previous, next unit", match: pressed(","), run: (do_) => do_.nextUnit(-1) },
   { keys: "", does: "", match: pressed("."), run: (do_) => do_.nextUnit(1) },
-  { keys: "Escape", does: "back from it; nothing selected", match: pressed("Escape"), run: (do_) => do_.close() },
+  { keys: "Escape", does: "back from it; nothing selected", match: pressed("Escape"), run: (do_) => do_.goBack() },
   { keys: "?", does: "this help", match: (event) => event.key === "?", run: (do_) => do_.help() },
 ];
 

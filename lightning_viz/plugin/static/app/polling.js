@@ -5,7 +5,7 @@ import { onDataReloaded, visible } from "../io/host.js";
 import { pairsFromEpochScalar } from "../model/epochs.js";
 import { recordsFromKept } from "../model/records.js";
 import { currentTag, shownRuns } from "../model/selection.js";
-import { linkLost, putInto, recordsCame, runsCame, seriesKey } from "../model/state.js";
+import { assignEntry, linkLost, recordsCame, runsCame, seriesKey } from "../model/state.js";
 
 /** @typedef {import("../model/types.js").Run} Run */
 
@@ -15,9 +15,9 @@ const SLOW_PACE = 30_000;
 const A_WHILE = 300_000;
 
 /**
- * @param {{get: () => import("../model/types.js").State, act: import("../model/types.js").Act}} store
+ * @param {{get: () => import("../model/types.js").State, dispatch: import("../model/types.js").Dispatch}} store
  */
-export function startLive({ get, act }) {
+export function startLive({ get, dispatch }) {
   /** @type {Map<string, {last: number, started: number | null}>} What we have of a run: until which `seq`, since when. */
   const seen = new Map();
   /** @type {Set<string>} */
@@ -36,10 +36,10 @@ export function startLive({ get, act }) {
       const runs = await fetchRuns();
       if (JSON.stringify(runs) !== before) changedAt = Date.now();
       before = JSON.stringify(runs);
-      act(runsCame, runs);
+      dispatch(runsCame, runs);
       await loadShown(true);
     } catch (error) {
-      act(linkLost, error instanceof Error ? error.message : String(error));
+      dispatch(linkLost, error instanceof Error ? error.message : String(error));
     }
     busy = false;
     timer = window.setTimeout(wait, Date.now() - changedAt < A_WHILE ? PACE : SLOW_PACE);
@@ -78,9 +78,9 @@ export function startLive({ get, act }) {
     running.add(key);
     try {
       await action();
-      if (get().problems[run]) act(putInto, "problems", run, "");
+      if (get().problems[run]) dispatch(assignEntry, "problems", run, "");
     } catch (error) {
-      act(putInto, "problems", run, error instanceof Error ? error.message : String(error));
+      dispatch(assignEntry, "problems", run, error instanceof Error ? error.message : String(error));
     }
     running.delete(key);
   }
@@ -98,7 +98,7 @@ export function startLive({ get, act }) {
     const anew = last < 0 || run.last_seq < last || run.started !== started;
     const records = await fetchRecords(name, anew ? 0 : last);
     seen.set(name, { last: run.last_seq, started: run.started });
-    act(recordsCame, name, records, anew);
+    dispatch(recordsCame, name, records, anew);
   }
 
   /** @param {string} run */
@@ -107,15 +107,15 @@ export function startLive({ get, act }) {
     if (JSON.stringify(kept) === JSON.stringify(get().kept[run])) return;
     const epochs = await fetchSeries(run, "epoch").catch(() => null);
     const known = Object.values(get().records).find((records) => records.some((record) => record.epoch > 0)) ?? [];
-    act(putInto, "kept", run, kept);
-    act(recordsCame, run, recordsFromKept(kept, epochs ? pairsFromEpochScalar(epochs) : known), true);
+    dispatch(assignEntry, "kept", run, kept);
+    dispatch(recordsCame, run, recordsFromKept(kept, epochs ? pairsFromEpochScalar(epochs) : known), true);
   }
 
   /** @type {(run: Run, again: boolean) => Promise<void>} */
   async function loadTags({ run }, again) {
     if (!again && get().tags[run]) return;
     const tags = await fetchTags(run);
-    if (JSON.stringify(tags) !== JSON.stringify(get().tags[run])) act(putInto, "tags", run, tags);
+    if (JSON.stringify(tags) !== JSON.stringify(get().tags[run])) dispatch(assignEntry, "tags", run, tags);
   }
 
   /** @type {(run: Run, again: boolean) => Promise<void>} */
@@ -128,7 +128,7 @@ export function startLive({ get, act }) {
     const series = await fetchSeries(run, tag);
     if (series.steps.length !== known?.steps.length || series.steps.at(-1) !== known.steps.at(-1)) {
       changedAt = Date.now();
-      act(putInto, "series", key, series);
+      dispatch(assignEntry, "series", key, series);
     }
   }
 

@@ -3,7 +3,7 @@
 import { Mark } from "../components/run_mark.js";
 import { epochsOfSteps, nearestPlace } from "../model/epochs.js";
 import { currentTag, shownRuns, shownTags } from "../model/selection.js";
-import { put, seriesKey } from "../model/state.js";
+import { assign, seriesKey } from "../model/state.js";
 import { number } from "../render/text.js";
 import { html, useMemo } from "../vendor/htm-preact-3.1.1.js";
 import { goTo } from "./actions.js";
@@ -12,16 +12,16 @@ import { Curve } from "./scalar_chart.js";
 /** @typedef {import("../model/types.js").State} State */
 /** @typedef {{run: string, place: number, epochs: number[], values: (number | null)[]}} Line */
 
-/** @param {{state: State, act: import("../model/types.js").Act, epoch: number, dark: boolean, first: number, last: number}} props */
-export function CurvePanel({ state, act, epoch, dark, first, last }) {
+/** @param {{state: State, dispatch: import("../model/types.js").Dispatch, epoch: number, dark: boolean, first: number, last: number}} props */
+export function CurvePanel({ state, dispatch, epoch, dark, first, last }) {
   const [tag, tags] = [currentTag(state), shownTags(state)];
   const lines = useMemo(() => linesOf(state, tag), [state.runs, state.chosen, state.automatic, state.records, state.series, tag]);
   return html`
     ${lines.length > 0
-      ? html`<${Curve} ...${{ lines, epoch, dark, first, last }} onPick=${(/** @type {number} */ to) => act(goTo, to)} />`
+      ? html`<${Curve} ...${{ lines, epoch, dark, first, last }} onPick=${(/** @type {number} */ to) => dispatch(goTo, to)} />`
       : html`<p class="curve dim none">${tag === null ? "No scalars were logged." : "Curves appear once two epochs tie steps to epochs."}</p>`}
     <div class="legend">
-      ${tags.length > 0 && html`<select aria-label="Scalar" value=${tag} onChange=${(/** @type {any} */ event) => act(put, { tag: event.target.value })}>
+      ${tags.length > 0 && html`<select aria-label="Scalar" value=${tag} onChange=${(/** @type {any} */ event) => dispatch(assign, { tag: event.target.value })}>
         ${tags.map((one) => html`<option key=${one} value=${one} selected=${one === tag}>${one}</option>`)}
       </select>`}
       <ul>${lines.map((line) => html`<li key=${line.run} title=${line.run}>

@@ -7,10 +7,10 @@ import { goTo } from "./actions.js";
 import { CurvePanel } from "./scalar_panel.js";
 
 /** @typedef {import("../model/types.js").State} State */
-/** @typedef {import("../model/types.js").Act} Act */
+/** @typedef {import("../model/types.js").Dispatch} Dispatch */
 
-/** @param {{state: State, act: Act, epoch: number, epochs: number[], dark: boolean, step: (by: number) => void, play: () => void}} props */
-export function Timeline({ state, act, epoch, epochs, dark, step, play }) {
+/** @param {{state: State, dispatch: Dispatch, epoch: number, epochs: number[], dark: boolean, step: (by: number) => void, play: () => void}} props */
+export function Timeline({ state, dispatch, epoch, epochs, dark, step, play }) {
   const dragged = useRef(false);
   const [first, last] = [epochs[0] ?? 0, Math.max(epochs.at(-1) ?? 0, (epochs[0] ?? 0) + 1)];
 
@@ -20,7 +20,7 @@ export function Timeline({ state, act, epoch, epochs, dark, step, play }) {
     const place = nearest(epochs, asked);
     // Assistive technology moves by steps that may be too small to reach the next place.
     if (!dragged.current && place === epoch && asked !== epoch) step(asked > epoch ? 1 : -1);
-    else act(goTo, place);
+    else dispatch(goTo, place);
     target.value = String(epoch);
   }
 
@@ -39,9 +39,9 @@ export function Timeline({ state, act, epoch, epochs, dark, step, play }) {
     <div class="where">
       <output for="epoch">epoch <b>${epochText(epoch)}</b></output>
       <span class="dim">of ${epochText(epochs.at(-1) ?? 0)}</span>
-      <${Jump} onJump=${(/** @type {number} */ to) => act(goTo, to)} />
+      <${Jump} onJump=${(/** @type {number} */ to) => dispatch(goTo, to)} />
     </div>
-    <${CurvePanel} ...${{ state, act, epoch, dark, first, last }} />
+    <${CurvePanel} ...${{ state, dispatch, epoch, dark, first, last }} />
   </section>`;
 }
 

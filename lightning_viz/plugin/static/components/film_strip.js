@@ -21,13 +21,13 @@ const CORNER = 9;
  * @param {Layout} props.layout
  * @param {string} props.layer
  * @param {number} props.epoch
- * @param {import("../model/types.js").Act} props.act
+ * @param {import("../model/types.js").Dispatch} props.dispatch
  * @param {(epoch: number) => void} props.go
  * @param {import("../model/types.js").Unit | null} props.chosen
  * @param {import("../io/blob_cache.js").Blobs} props.blobs
  * @param {string} props.note  Said while nothing is pointed at.
  */
-export function Film({ film, layout, layer, epoch, act, go, chosen, blobs, note }) {
+export function Film({ film, layout, layer, epoch, dispatch, go, chosen, blobs, note }) {
   const [point, setPoint] = useState(/** @type {{x: number, y: number} | null} */ (null));
   const canvas = useRef(/** @type {any} */ (null));
   const drawn = useRef({ key: "", on: null });
@@ -82,7 +82,7 @@ export function Film({ film, layout, layer, epoch, act, go, chosen, blobs, note 
       ${layout.gutter > 0 && html`<div class="names" style=${`height:${layout.height}px`}>
         ${film.units.map((unit, down) => html`<button key=${unit} aria-label=${`Open unit ${unit} of ${layer}`} title=${`Open unit ${unit}`}
           class=${down === row ? "chosen" : undefined} style=${`top:${box(0, down).top}px;height:${layout.pitch - 3}px`}
-          onClick=${() => act(openUnit, layer, unit)}>${unit}</button>`)}
+          onClick=${() => dispatch(openUnit, layer, unit)}>${unit}</button>`)}
       </div>`}
       <div class=${there.length < wanted.length && !failure ? "cells-of-film waiting" : "cells-of-film"} style=${`width:${layout.width}px;height:${layout.height}px`}>
         <canvas ref=${canvas} role="img" aria-label=${`Film strip of ${film.units.length} units over ${layout.epochs.length} epochs, layer ${layer}`}
@@ -93,7 +93,7 @@ export function Film({ film, layout, layer, epoch, act, go, chosen, blobs, note 
           }}
           onDblClick=${(/** @type {any} */ event) => {
             const cell = cellAt(layout, film, place(event));
-            if (cell) act(openUnit, layer, cell.unit);
+            if (cell) dispatch(openUnit, layer, cell.unit);
           }}></canvas>
         ${marks}
         ${at >= 0 && html`<i class="here" style=${`left:${box(at, 0).left}px;width:${layout.cell}px`}></i>`}

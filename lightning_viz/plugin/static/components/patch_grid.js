@@ -103,11 +103,11 @@ export function patchesNeeded(record) {
  * @param {number[]} props.units  of those that have pictures
  * @param {Blocks} props.blocks
  * @param {import("../io/blob_cache.js").Blobs} props.blobs
- * @param {import("../model/types.js").Act} props.act
+ * @param {import("../model/types.js").Dispatch} props.dispatch
  * @param {import("../model/types.js").Unit | null} props.chosen
  * @param {unknown} props.note  Said while nothing is pointed at.
  */
-export function PatchGrid({ record, units, blocks, blobs, act, chosen, note }) {
+export function PatchGrid({ record, units, blocks, blobs, dispatch, chosen, note }) {
   const [point, setPoint] = useState(/** @type {{x: number, y: number} | null} */ (null));
   const canvas = useRef(/** @type {any} */ (null));
   const drawn = useRef({ key: "", on: null });
@@ -145,13 +145,13 @@ export function PatchGrid({ record, units, blocks, blobs, act, chosen, note }) {
         onClick=${(/** @type {any} */ event) => {
           const { x, y } = place(event);
           const under = tileAt(blocks, units.length, k, x, y);
-          if (under && blocks.label) act(openUnit, record.layer, units[under.place]);
+          if (under && blocks.label) dispatch(openUnit, record.layer, units[under.place]);
         }}></canvas>
       ${blocks.label > 0 && units.map((unit, at) => {
         const { left, top } = cornerOf(blocks, at);
         const own = entriesOf(values, unit).slice(0, k).filter(Number.isFinite);
         return html`<p key=${unit} class="of-unit" style=${`left:${left}px;top:${top}px;width:${blocks.unitWidth}px`}>
-          <button class=${chosen?.layer === record.layer && chosen.unit === unit ? "chosen" : undefined} aria-label=${`Open unit ${unit} of ${record.layer}`} onClick=${() => act(openUnit, record.layer, unit)}>unit ${unit}</button>
+          <button class=${chosen?.layer === record.layer && chosen.unit === unit ? "chosen" : undefined} aria-label=${`Open unit ${unit} of ${record.layer}`} onClick=${() => dispatch(openUnit, record.layer, unit)}>unit ${unit}</button>
           <span class="dim nowrap">${own.length > 0 && span(own[0], /** @type {number} */ (own.at(-1)))}</span>
         </p>`;
       })}

@@ -7,14 +7,14 @@ import { ascending, epochsOfSteps } from "./epochs.js";
 /** @typedef {import("./types.js").Kept} Kept */
 
 /** @type {WeakMap<Rec[], Map<string, Map<string, Rec[]>>>} */
-const shelves = new WeakMap();
+const indexes = new WeakMap();
 
 /**
  * The records of a run by method and layer, each list in the order of epochs. Sorted once per list of records.
  * @param {Rec[]} records
  */
-function shelf(records) {
-  let methods = shelves.get(records);
+function indexed(records) {
+  let methods = indexes.get(records);
   if (!methods) {
     methods = new Map();
     for (const record of [...records].sort((a, b) => a.epoch - b.epoch || a.seq - b.seq)) {
@@ -23,13 +23,13 @@ function shelf(records) {
       list.push(record);
       layers?.set(record.layer, list);
     }
-    shelves.set(records, methods);
+    indexes.set(records, methods);
   }
   return methods;
 }
 
 /** @param {Rec[]} records */
-export const methodsOf = (records) => [...shelf(records).keys()];
+export const methodsOf = (records) => [...indexed(records).keys()];
 
 /**
  * @param {Rec[]} records
@@ -37,7 +37,7 @@ export const methodsOf = (records) => [...shelf(records).keys()];
  * @param {string} layer
  * @returns {Rec[]} in the order of epochs
  */
-export const history = (records, method, layer) => shelf(records).get(method)?.get(layer) ?? [];
+export const history = (records, method, layer) => indexed(records).get(method)?.get(layer) ?? [];
 
 /**
  * The layers that have something to see, in the order of their first record.
@@ -47,7 +47,7 @@ export const history = (records, method, layer) => shelf(records).get(method)?.g
 export function layersOf(runs, method) {
   const layers = new Set();
   for (const records of runs) {
-    for (const [layer, list] of shelf(records).get(method) ?? []) {
+    for (const [layer, list] of indexed(records).get(method) ?? []) {
       if (list.some((record) => !record.error)) layers.add(layer);
     }
   }
@@ -59,7 +59,7 @@ export function layersOf(runs, method) {
  * @param {string[]} methods
  */
 export function epochsOf(runs, methods) {
-  const layers = runs.flatMap((records) => methods.flatMap((method) => [...(shelf(records).get(method)?.values() ?? [])]));
+  const layers = runs.flatMap((records) => methods.flatMap((method) => [...(indexed(records).get(method)?.values() ?? [])]));
   return ascending(layers.flat().map((record) => record.epoch));
 }
 
@@ -71,7 +71,7 @@ export function epochsOf(runs, methods) {
  * @param {number} epoch
  * @returns {{record: Rec | null, error: string | null}}
  */
-export function lookUp(records, method, layer, epoch) {
+export function recordAt(records, method, layer, epoch) {
   const here = history(records, method, layer).filter((record) => record.epoch === epoch);
   const record = here.findLast((one) => !one.error) ?? null;
   // A drawing that failed before it had a layer is recorded without one.
@@ -92,7 +92,7 @@ export function lookUp(records, method, layer, epoch) {
  * @param {number} epoch
  * @returns {Found}
  */
-export function held(records, method, layer, epoch) {
+export function latestUntil(records, method, layer, epoch) {
   const until = (/** @type {string} */ name) => history(records, method, name).filter((one) => one.epoch <= epoch);
   const record = until(layer).findLast((one) => !one.error) ?? null;
   const failed = [...until(""), ...until(layer)].filter((one) => one.error && one.epoch > (record?.epoch ?? -Infinity)).at(-1);
@@ -106,7 +106,7 @@ export function held(records, method, layer, epoch) {
  * @param {string} layer
  * @returns {Rec[]} in the order of epochs
  */
-export function drawnOf(records, method, layer) {
+export function drawnRecords(records, method, layer) {
   const drawn = history(records, method, layer).filter((record) => !record.error);
   return [...new Map(drawn.map((record) => [record.epoch, record])).values()];
 }

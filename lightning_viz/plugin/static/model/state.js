@@ -1,6 +1,6 @@
 /**
- * One state object, and pure functions that make the next one of it. A component changes it by `act(change, ...)`,
- * e.g. `act(goTo, 7)`.
+ * One state object, and pure functions that make the next one of it. A component changes it by `dispatch(change, ...)`,
+ * e.g. `dispatch(goTo, 7)`.
  */
 
 import { merge } from "./records.js";
@@ -21,8 +21,8 @@ export const INITIAL = {
   runs: [], order: [], records: {}, problems: {}, kept: {}, tags: {}, series: {},
   chosen: null, automatic: [],
   epoch: null, view: null, tag: null, scale: null, zoom: 1, unit: null, hovered: null,
-  image: 0, opacity: OPACITY, page: null, strip: "projection",
-  look: "points", grid: false, layer: null, emphasis: null, selected: null,
+  image: 0, opacity: OPACITY, page: null, filmContent: "projection",
+  embeddingMode: "points", grid: false, layer: null, emphasis: null, selected: null,
   playing: false, help: false,
 };
 
@@ -33,8 +33,8 @@ export function createStore() {
   let onChange = () => {};
   return {
     get: () => state,
-    /** @type {import("./types.js").Act} */
-    act: (change, ...args) => {
+    /** @type {import("./types.js").Dispatch} */
+    dispatch: (change, ...args) => {
       state = change(state, ...args);
       onChange();
     },
@@ -88,7 +88,7 @@ export function recordsCame(state, run, records, anew) {
  * @param {Partial<State>} parts
  * @returns {State}
  */
-export const put = (state, parts) => ({ ...state, ...parts });
+export const assign = (state, parts) => ({ ...state, ...parts });
 
 /**
  * Put one entry into a part of the state that is a table.
@@ -98,14 +98,14 @@ export const put = (state, parts) => ({ ...state, ...parts });
  * @param {any} value
  * @returns {State}
  */
-export const putInto = (state, table, key, value) => ({ ...state, [table]: { ...state[table], [key]: value } });
+export const assignEntry = (state, table, key, value) => ({ ...state, [table]: { ...state[table], [key]: value } });
 
 /**
  * @param {State} state
  * @param {string[]} chosen
  * @returns {State}
  */
-export const choose = (state, chosen) => ({ ...state, chosen });
+export const chooseRuns = (state, chosen) => ({ ...state, chosen });
 
 /**
  * Open the page of a unit.
@@ -121,7 +121,7 @@ export const openUnit = (state, layer, unit) => ({ ...state, unit: { layer, unit
  * @param {State} state
  * @returns {State}
  */
-export const close = (state) => (state.page ? { ...state, page: null } : { ...state, selected: null, emphasis: null });
+export const goBack = (state) => (state.page ? { ...state, page: null } : { ...state, selected: null, emphasis: null });
 
 /**
  * @param {string} run

@@ -61,8 +61,8 @@
  * @property {number} image  Which of the probe's, where a view shows one.
  * @property {number} opacity  0: the photograph alone; 1: the map alone.
  * @property {"unit" | null} page  "unit": the page of the chosen unit lies over the view.
- * @property {Strip} strip  What a film strip shows of a unit.
- * @property {Look} look  How an embedding is shown.
+ * @property {FilmContent} filmContent  What a film strip shows of a unit.
+ * @property {EmbeddingMode} embeddingMode  How an embedding is shown.
  * @property {boolean} grid  Whether its images are snapped to a grid.
  * @property {string | null} layer  Of the embedding; null: the first.
  * @property {number | null} emphasis  A class; the points of others are dimmed.
@@ -70,11 +70,11 @@
  * @property {boolean} playing
  * @property {boolean} help
  *
- * @typedef {<A extends unknown[]>(change: (state: State, ...args: A) => State, ...args: A) => void} Act
+ * @typedef {<A extends unknown[]>(change: (state: State, ...args: A) => State, ...args: A) => void} Dispatch
  *
- * @typedef {"projection" | "patch" | "both"} Strip
+ * @typedef {"projection" | "patch" | "both"} FilmContent
  *
- * @typedef {"points" | "images" | "neighbours"} Look
+ * @typedef {"points" | "images" | "neighbours"} EmbeddingMode
  *
  * @typedef {{sample: string, points: number[]}} Selection  Ascending, of the sample of that hash; "": the first run's.
  *
@@ -113,7 +113,7 @@
  * @property {Rec[]} related  Every record of the layer, of all shown runs and epochs.
  * @property {{width: number, height: number}} room  In CSS pixels.
  * @property {State} state
- * @property {Act} act
+ * @property {Dispatch} dispatch
  * @property {(epoch: number) => void} go
  * @property {import("../io/blob_cache.js").Blobs} blobs
  *
@@ -121,7 +121,7 @@
  * @property {State} state
  * @property {Run[]} runs  The shown ones.
  * @property {Rec[][]} lists  Their records.
- * @property {Act} act
+ * @property {Dispatch} dispatch
  * @property {View} view
  * @property {number} epoch
  * @property {(epoch: number) => void} go
@@ -137,7 +137,7 @@
  * @property {Scales | null} scales  Null: there is nothing to choose.
  * @property {boolean} [opacity]  Whether maps lie over photographs.
  * @property {number} [beat]  Milliseconds between epochs while playing, where it takes time to see what moved.
- * @property {Component} [Tools]  What it adds to the toolbar; gets the state and `act`.
+ * @property {Component} [Tools]  What it adds to the toolbar; gets the state and `dispatch`.
  * @property {Component} [Cell]  Draws a record, in rows of layers and columns of runs; gets CellProps.
  * @property {Component} [Top]  Stands above all cells; gets StageProps.
  * @property {Component} [Stage]  Or draws everything itself; gets StageProps.

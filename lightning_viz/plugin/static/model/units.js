@@ -1,7 +1,7 @@
 /** Which layers have units to look at, and how many. */
 
 import { tableIn, unitCount } from "./patch_tables.js";
-import { drawnOf, layersOf } from "./records.js";
+import { drawnRecords, layersOf } from "./records.js";
 
 /** @typedef {import("./types.js").Rec} Rec */
 
@@ -20,7 +20,7 @@ export const layersWithUnits = (lists) => [...new Set(UNIT_METHODS.flatMap((meth
  * @param {string} layer
  */
 export function unitsOf(lists, layer) {
-  const counts = lists.flatMap((records) => UNIT_METHODS.map((method) => countIn(drawnOf(records, method, layer).at(-1))));
+  const counts = lists.flatMap((records) => UNIT_METHODS.map((method) => countIn(drawnRecords(records, method, layer).at(-1))));
   return Math.max(0, ...counts.filter(Number.isFinite));
 }
 

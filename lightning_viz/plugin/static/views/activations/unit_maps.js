@@ -3,7 +3,7 @@
 import { Still } from "../../components/canvas.js";
 import { OpenUnit } from "../../components/open_unit_button.js";
 import { usePhotograph } from "../../io/probe_images.js";
-import { openUnit, put } from "../../model/state.js";
+import { assign, openUnit } from "../../model/state.js";
 import { finiteRange, gradient } from "../../render/palettes.js";
 import { number, range as span, share } from "../../render/text.js";
 import { html, useLayoutEffect, useMemo, useRef, useState } from "../../vendor/htm-preact-3.1.1.js";
@@ -20,7 +20,7 @@ const BESIDE = 12;
 const NAMED = 5;
 
 /** @param {import("../../model/types.js").CellProps & {maps: Item, activity: Item | undefined}} props */
-export function Units({ record, related, room, state, act, blobs, maps: mapsItem, activity: activityItem }) {
+export function Units({ record, related, room, state, dispatch, blobs, maps: mapsItem, activity: activityItem }) {
   const [point, setPoint] = useState(/** @type {{x: number, y: number} | null} */ (null));
   const canvas = useRef(/** @type {any} */ (null));
   const [images, kept, height, width] = mapsItem.shape;
@@ -64,12 +64,12 @@ export function Units({ record, related, room, state, act, blobs, maps: mapsItem
   function pick(event) {
     const at = tileAt(tiles, kept, place(event).x, place(event).y);
     const unit = at && numbers[order[at.place]];
-    act(put, { unit: at && unit !== state.unit?.unit ? { layer: record.layer, unit } : null });
+    dispatch(assign, { unit: at && unit !== state.unit?.unit ? { layer: record.layer, unit } : null });
   }
   /** @param {any} event */
   function open(event) {
     const at = tileAt(tiles, kept, place(event).x, place(event).y);
-    if (at) act(openUnit, record.layer, numbers[order[at.place]]);
+    if (at) dispatch(openUnit, record.layer, numbers[order[at.place]]);
   }
   const named = mostActive(activity, image);
   return html`<figure class="units">
@@ -92,7 +92,7 @@ export function Units({ record, related, room, state, act, blobs, maps: mapsItem
       <p><span class="what">${named.length > 0 && html`most active here: ${named.join(", ")}`}</span><span class="dim nowrap">${partText(kept, record)}${record.meta.zeros !== undefined && `, ${share(record.meta.zeros)} of values at or below zero`}</span></p>
       <p class="readout">${marked >= 0 && values
         ? readout(values, activity, image, order[marked], numbers, hit)
-        : html`<${Scale} ...${{ range: shared ? range : null, signed }} />`}${state.unit?.layer === record.layer && html` <${OpenUnit} act=${act} unit=${state.unit} />`}</p>
+        : html`<${Scale} ...${{ range: shared ? range : null, signed }} />`}${state.unit?.layer === record.layer && html` <${OpenUnit} dispatch=${dispatch} unit=${state.unit} />`}</p>
     </figcaption>
   </figure>`;
 }

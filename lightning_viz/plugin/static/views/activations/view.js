@@ -26,7 +26,7 @@ function Cell(props) {
 }
 
 /** @param {import("../../model/types.js").StageProps} props */
-function Top({ state, act, lists }) {
+function Top({ state, dispatch, lists }) {
   const ours = lists.flat().filter((record) => record.method === "activations" && mapsOf(record));
   if (!ours.length) return null;
   const count = Math.max(...ours.map((record) => mapsOf(record)?.shape[0] ?? 0));
@@ -34,7 +34,7 @@ function Top({ state, act, lists }) {
   // Other methods know what the images are.
   const said = lists.flat().find((record) => record.probe === photographed?.probe && Array.isArray(record.meta.predictions));
   const names = Array.from({ length: count }, (_, image) => String(said?.meta.predictions[image]?.label_name ?? ""));
-  return html`<${Thumbnails} ...${{ count, photographed, names, act }} size=${ours[0].meta.size ?? [1, 1]} chosen=${Math.min(state.image, count - 1)} />`;
+  return html`<${Thumbnails} ...${{ count, photographed, names, dispatch }} size=${ours[0].meta.size ?? [1, 1]} chosen=${Math.min(state.image, count - 1)} />`;
 }
 
 /** @type {import("../../model/types.js").View} */

@@ -1,7 +1,7 @@
 /** What stands above the maps: which layer, which point, the classes; and the numbers of each run. */
 
 import { layersOf } from "../../model/records.js";
-import { put } from "../../model/state.js";
+import { assign } from "../../model/state.js";
 import { classColour } from "../../render/palettes.js";
 import { number, plenty } from "../../render/text.js";
 import { html, useLayoutEffect, useMemo, useRef } from "../../vendor/htm-preact-3.1.1.js";
@@ -28,18 +28,18 @@ export function Scores({ column: { record, drawn } }) {
 }
 
 /** @param {any} props */
-export function Bar({ state, act, lists, columns, layer, links, first }) {
+export function Bar({ state, dispatch, lists, columns, layer, links, first }) {
   const layers = layersOf(lists, METHOD);
   return html`<div class="embedding-bar">
     ${layers.length > 1
-      ? html`<select aria-label="Layer" value=${layer} onChange=${(/** @type {any} */ event) => act(put, { layer: event.target.value })}>
+      ? html`<select aria-label="Layer" value=${layer} onChange=${(/** @type {any} */ event) => dispatch(assign, { layer: event.target.value })}>
           ${layers.map((one) => html`<option key=${one} value=${one} selected=${one === layer}>${one}</option>`)}
         </select>`
       : html`<h2 class="dim">${layer}</h2>`}
-    <${Legend} ...${{ columns, state, act }} />
-    ${state.look === "images" && html`<div class="group" role="group" aria-label="Places">
-      <button aria-pressed=${!state.grid} title="Where the layout has them; they may overlap" onClick=${() => act(put, { grid: false })}>free</button>
-      <button aria-pressed=${state.grid} title="Side by side on a grid; neighbours stay near each other" onClick=${() => act(put, { grid: true })}>grid</button>
+    <${Legend} ...${{ columns, state, dispatch }} />
+    ${state.embeddingMode === "images" && html`<div class="group" role="group" aria-label="Places">
+      <button aria-pressed=${!state.grid} title="Where the layout has them; they may overlap" onClick=${() => dispatch(assign, { grid: false })}>free</button>
+      <button aria-pressed=${state.grid} title="Side by side on a grid; neighbours stay near each other" onClick=${() => dispatch(assign, { grid: true })}>grid</button>
     </div>`}
     ${first && html`<${PointForm} ...${{ links, first }} />`}
   </div>`;
@@ -48,8 +48,8 @@ export function Bar({ state, act, lists, columns, layer, links, first }) {
 /** As many classes have room. */
 const MOST = 40;
 
-/** The classes that occur. @param {{columns: Column[], state: import("../../model/types.js").State, act: import("../../model/types.js").Act}} props */
-function Legend({ columns, state, act }) {
+/** The classes that occur. @param {{columns: Column[], state: import("../../model/types.js").State, dispatch: import("../../model/types.js").Dispatch}} props */
+function Legend({ columns, state, dispatch }) {
   const source = columns.find((column) => column.labels);
   const counts = useMemo(() => {
     /** @type {Map<number, number>} */
@@ -60,7 +60,7 @@ function Legend({ columns, state, act }) {
   if (!source) return html`<span class="class-legend"></span>`;
   return html`<div class="class-legend" role="group" aria-label="Classes">
     ${counts.slice(0, MOST).map(([label, count]) => html`<button key=${label} aria-pressed=${state.emphasis === label} class=${state.emphasis !== null && state.emphasis !== label ? "dimmed" : undefined}
-      title=${plenty(count, "point")} onClick=${() => act(put, { emphasis: state.emphasis === label ? null : label, selected: null })}>
+      title=${plenty(count, "point")} onClick=${() => dispatch(assign, { emphasis: state.emphasis === label ? null : label, selected: null })}>
       <i style=${`background:rgb(${classColour(label).join(" ")})`}></i>${className(source.sample, label)}</button>`)}
     ${counts.length > MOST && html`<span class="dim">and ${counts.length - MOST} more</span>`}
   </div>`;

@@ -1,6 +1,6 @@
 /** Layouts of points in the plane: what the records say of them, and on which scale all are shown. */
 
-import { drawnOf, held, history, layersOf } from "../../model/records.js";
+import { drawnRecords, history, latestUntil, layersOf } from "../../model/records.js";
 import { align, STILL } from "./procrustes.js";
 
 /** @typedef {import("../../model/types.js").Rec} Rec */
@@ -78,14 +78,14 @@ const labelled = (record, drawn) => [record, ...drawn].find((one) => tableOf(one
  */
 export function needed(lists, state, epoch) {
   const layer = shownLayer(state, lists);
-  const tables = state.look === "neighbours" || state.selected?.points.length === 1;
+  const tables = state.embeddingMode === "neighbours" || state.selected?.points.length === 1;
   const now = lists.flatMap((records) => {
-    const { record } = held(records, METHOD, layer, epoch);
+    const { record } = latestUntil(records, METHOD, layer, epoch);
     if (!record) return [];
-    const source = labelled(record, drawnOf(records, METHOD, layer));
+    const source = labelled(record, drawnRecords(records, METHOD, layer));
     return [layoutOf(record), source && tableOf(source, "labels"), ...(tables ? [tableOf(record, "neighbours"), tableOf(record, "distances")] : [])];
   });
-  const all = lists.flatMap((records) => drawnOf(records, METHOD, layer).filter(isSound).map(layoutOf));
+  const all = lists.flatMap((records) => drawnRecords(records, METHOD, layer).filter(isSound).map(layoutOf));
   return [...new Set([...now, ...all])].flatMap((item) => item ?? []);
 }
 
@@ -123,8 +123,8 @@ function leading(columns) {
 
 /** @type {(run: import("../../model/types.js").Run, records: Rec[], layer: string, epoch: number, blobs: Blobs) => Column} */
 function columnOf(run, records, layer, epoch, blobs) {
-  const { record: newest, error, at } = held(records, METHOD, layer, epoch);
-  const drawn = drawnOf(records, METHOD, layer);
+  const { record: newest, error, at } = latestUntil(records, METHOD, layer, epoch);
+  const drawn = drawnRecords(records, METHOD, layer);
   // While a layout is on its way, the one before stays.
   const waits = newest && isSound(newest) && !fetched(blobs, newest) && !blobs.failure(layoutOf(newest)?.url ?? "");
   const record = (waits && drawn.findLast((one) => one.epoch <= epoch && fetched(blobs, one))) || newest;

@@ -5,7 +5,7 @@ import { RunHead } from "../../components/run_head.js";
 import { useStageSize } from "../../components/use_stage_size.js";
 import { useSheet } from "../../io/thumbnail_sheets.js";
 import { around } from "../../model/epochs.js";
-import { put } from "../../model/state.js";
+import { assign } from "../../model/state.js";
 import { epochText, plenty } from "../../render/text.js";
 import { html, useLayoutEffect, useMemo, useRef, useState } from "../../vendor/htm-preact-3.1.1.js";
 import { Bar, Notices, Scores } from "./controls.js";
@@ -38,7 +38,7 @@ const STILL = window.matchMedia("(prefers-reduced-motion: reduce)");
 const MOVE = 400;
 
 /** @param {import("../../model/types.js").StageProps} props */
-export function EmbeddingStage({ state, act, view, epoch, blobs, runs, lists, go }) {
+export function EmbeddingStage({ state, dispatch, view, epoch, blobs, runs, lists, go }) {
   const [stage, size] = useStageSize();
   const [hovered, setHovered] = useState(/** @type {Links["hovered"]} */ (null));
   const [middle, setMiddle] = useState({ x: 0.5, y: 0.5 });
@@ -63,20 +63,20 @@ export function EmbeddingStage({ state, act, view, epoch, blobs, runs, lists, go
     pick: (column, points, add) => {
       const before = add ? links.selectedIn(column) : [];
       const all = [...new Set([...before, ...points])].sort((a, b) => a - b);
-      act(put, { selected: all.length ? { sample: column.sample?.hash ?? "", points: all } : null });
+      dispatch(assign, { selected: all.length ? { sample: column.sample?.hash ?? "", points: all } : null });
     },
     selectedIn: (column) => (hash !== undefined && column.sample?.hash === hash && (hash !== "" || column === first) ? chosen : NONE),
   };
-  const common = { state, act, view, epoch, blobs, links, room, lens, layer, go };
+  const common = { state, dispatch, view, epoch, blobs, links, room, lens, layer, go };
 
   return html`<div class="stage embedding" ref=${stage} tabindex="0" role="region" aria-label="Embedding">
     <div class="comparison" style=${`--padding:${PADDING}px;--gap:${GAP}px;--column:${room.width}px;--columns:${room.across};--query:${QUERY}px;--runs:${columns.length};--wide:${columnWidth(size, columns.length)}px`}>
       <div class="top">
-        <${Bar} ...${{ state, act, lists, columns, layer, links, first }} />
+        <${Bar} ...${{ state, dispatch, lists, columns, layer, links, first }} />
         <${Notices} ...${{ columns, state }} />
-        ${state.look === "neighbours" && html`<div class="heads with-query"><i></i>${columns.map((column) => html`<div class="map-head" key=${column.run.run}><${RunHead} state=${state} run=${column.run} /><${Scores} column=${column} /><${Note} ...${{ column, epoch }} /></div>`)}</div>`}
+        ${state.embeddingMode === "neighbours" && html`<div class="heads with-query"><i></i>${columns.map((column) => html`<div class="map-head" key=${column.run.run}><${RunHead} state=${state} run=${column.run} /><${Scores} column=${column} /><${Note} ...${{ column, epoch }} /></div>`)}</div>`}
       </div>
-      ${size.width > 0 && (state.look === "neighbours"
+      ${size.width > 0 && (state.embeddingMode === "neighbours"
         ? html`<${NeighbourTable} ...${{ columns, links }} zoom=${state.zoom} width=${columnWidth(size, columns.length)} query=${QUERY}
             instead=${(/** @type {Column} */ column) => html`<${Nothing} ...${{ ...common, column }} room=${{ width: columnWidth(size, columns.length), height: 64 }} records=${lists[runs.indexOf(column.run)]} loaded=${column.run.run in state.records} />`} />`
         : html`<div class="cells">${columns.map((column, place) => html`<section class="cell" key=${column.run.run} data-run=${column.run.run} aria-label=${column.run.run}>
@@ -139,10 +139,10 @@ function useFrame(columns, room, blobs, key) {
 }
 
 /** @param {any} props */
-function MapCell({ state, act, view, column, leads, room, frame, extent, lens, setMiddle, links, blobs }) {
+function MapCell({ state, dispatch, view, column, leads, room, frame, extent, lens, setMiddle, links, blobs }) {
   const { bitmap, problem } = useSheet(column.sample, [column.run.run, ...links.runs]);
   const { sample, layout, motion } = /** @type {Column & {sample: import("../../model/types.js").Sample, layout: import("../../model/types.js").Values}} */ (column);
-  const images = state.look === "images" && bitmap;
+  const images = state.embeddingMode === "images" && bitmap;
   const aspect = (sample.width || 1) / (sample.height || 1);
   const free = useMemo(() => placesOf(layout, motion, extent, frame.scale, room), [layout, motion, extent, frame.scale, room.width, room.height]);
   const area = frame.scale ** 2 * (extent.right - extent.left) * (extent.bottom - extent.top);
@@ -167,11 +167,11 @@ function MapCell({ state, act, view, column, leads, room, frame, extent, lens, s
       radius=${Math.max(1.7, Math.min(4.5, 0.28 * Math.sqrt((room.width * room.height) / Math.max(1, sample.count))))}
       time=${STILL.matches ? 0 : state.playing ? view.beat : MOVE} evenly=${state.playing} look=${(/** @type {number} */ zoom, /** @type {number} */ x, /** @type {number} */ y) => {
         setMiddle(clamped({ x, y }, zoom));
-        if (zoom !== state.zoom) act(put, { zoom });
+        if (zoom !== state.zoom) dispatch(assign, { zoom });
       }} />
     <p class="map-note">
       ${column.error && html`<span class="failed"><b>The drawing at epoch ${epochText(column.failedAt ?? 0)} failed.</b> ${column.error}</span>`}
-      ${problem && state.look === "images" && html`<span class="dim">No images: ${problem}</span>`}
+      ${problem && state.embeddingMode === "images" && html`<span class="dim">No images: ${problem}</span>`}
     </p>
     <${Strip} ...${{ column, links }} size=${THUMB} width=${room.width} />`;
 }
@@ -219,7 +219,7 @@ function reading(columns, links, first, state) {
     return `point ${points[0]}${picked?.labels ? `: ${className(picked.sample, picked.labels[points[0]])}` : ""}${shares.length ? `; of its class among the nearest: ${shares.join(", ")}` : ""}`;
   }
   if (points.length) return `${plenty(points.length, "point")} selected${picked?.labels ? `: ${census(picked, points)}` : ""}`;
-  return html`<span class="dim">${state.look === "neighbours" ? "Click an image for its own neighbours." : "Point at one for its image; click for its neighbours; drag around some to select them; Escape lets go."}</span>`;
+  return html`<span class="dim">${state.embeddingMode === "neighbours" ? "Click an image for its own neighbours." : "Point at one for its image; click for its neighbours; drag around some to select them; Escape lets go."}</span>`;
 }
 
 /** How many points there are of each class, the most first. @type {(column: Column, points: number[]) => string} */

@@ -1,22 +1,22 @@
 /** The feature space: each point an image of the data, near each other what the network takes for alike. */
 
 import { picturesNeeded } from "../../components/pictures_cell.js";
-import { put } from "../../model/state.js";
+import { assign } from "../../model/state.js";
 import { html } from "../../vendor/htm-preact-3.1.1.js";
 import { layoutOf, METHOD, needed } from "./model.js";
 import { EmbeddingStage } from "./stage.js";
 
-/** @type {[import("../../model/types.js").Look, string, string][]} */
-const LOOKS = [
+/** @type {[import("../../model/types.js").EmbeddingMode, string, string][]} */
+const MODES = [
   ["points", "points", "A dot for each image, near each other what the network takes for alike"],
   ["images", "images", "The images themselves at their places"],
   ["neighbours", "neighbours", "The nearest images of some, by the distance of their features"],
 ];
 
-/** What can be chosen in the toolbar. @param {{state: import("../../model/types.js").State, act: import("../../model/types.js").Act}} props */
-function Tools({ state, act }) {
+/** What can be chosen in the toolbar. @param {{state: import("../../model/types.js").State, dispatch: import("../../model/types.js").Dispatch}} props */
+function Tools({ state, dispatch }) {
   return html`<div class="group" role="group" aria-label="Show as">
-      ${LOOKS.map(([look, word, title]) => html`<button key=${look} aria-pressed=${state.look === look} title=${title} onClick=${() => act(put, { look })}>${word}</button>`)}
+      ${MODES.map(([mode, word, title]) => html`<button key=${mode} aria-pressed=${state.embeddingMode === mode} title=${title} onClick=${() => dispatch(assign, { embeddingMode: mode })}>${word}</button>`)}
     </div>`;
 }
 

@@ -5,8 +5,8 @@ import { Film, filmItems } from "../../components/film_strip.js";
 import { filmOf, GUTTER, layFilm, pictorial } from "../../components/film_strip_layout.js";
 import { ascending } from "../../model/epochs.js";
 import { tileSize, unitsIn } from "../../model/patch_tables.js";
-import { drawnOf, held, history, layersOf } from "../../model/records.js";
-import { put } from "../../model/state.js";
+import { drawnRecords, history, latestUntil, layersOf } from "../../model/records.js";
+import { assign } from "../../model/state.js";
 import { html } from "../../vendor/htm-preact-3.1.1.js";
 
 /** @typedef {import("../../model/types.js").Rec} Rec */
@@ -25,15 +25,15 @@ const CURVES = {
   settled: () => "share of units settled: the same image won",
 };
 
-/** @type {Record<import("../../model/types.js").Strip, Lane[]>} */
+/** @type {Record<import("../../model/types.js").FilmContent, Lane[]>} */
 const LANES = { projection: ["projection"], patch: ["patch"], both: ["patch", "projection"] };
 
 /** @type {(method: string, state: State) => Lane[]} */
-const lanesOf = (method, state) => (method === "filters" ? ["weights"] : LANES[state.strip]);
+const lanesOf = (method, state) => (method === "filters" ? ["weights"] : LANES[state.filmContent]);
 
 /** @param {Rec[][]} lists @returns {import("../../model/types.js").Row[]} */
 function rows(lists) {
-  const drawn = (/** @type {string} */ method, /** @type {string} */ layer) => lists.flatMap((records) => drawnOf(records, method, layer));
+  const drawn = (/** @type {string} */ method, /** @type {string} */ layer) => lists.flatMap((records) => drawnRecords(records, method, layer));
   const films = layersOf(lists, "evolution").filter((layer) => drawn("evolution", layer).some(tileSize));
   const weights = layersOf(lists, "filters").filter((layer) => drawn("filters", layer).some(pictorial));
   const found = [
@@ -46,17 +46,17 @@ function rows(lists) {
 
 /** Any record will do: a strip shows all epochs. @type {NonNullable<import("../../model/types.js").View["find"]>} */
 function find(records, method, layer, epoch) {
-  const found = held(records, method, layer, epoch);
-  return found.record ? found : { ...found, record: drawnOf(records, method, layer)[0] ?? null };
+  const found = latestUntil(records, method, layer, epoch);
+  return found.record ? found : { ...found, record: drawnRecords(records, method, layer)[0] ?? null };
 }
 
 /** The units that have pictures in the strip of the same layer. @type {(lists: Rec[][], layer: string) => number[]} */
-const unitsBeside = (lists, layer) => lists.flatMap((records) => drawnOf(records, "evolution", layer).flatMap(unitsIn));
+const unitsBeside = (lists, layer) => lists.flatMap((records) => drawnRecords(records, "evolution", layer).flatMap(unitsIn));
 
 /** @param {import("../../model/types.js").CellProps} props */
-function Cell({ record, error, records, lists, related, room, state, act, go, blobs, epoch }) {
+function Cell({ record, error, records, lists, related, room, state, dispatch, go, blobs, epoch }) {
   const weights = record.method === "filters";
-  const film = filmOf(drawnOf(records, record.method, record.layer), related, lanesOf(record.method, state));
+  const film = filmOf(drawnRecords(records, record.method, record.layer), related, lanesOf(record.method, state));
   const chosen = weights ? unitsBeside(lists, record.layer) : [];
   if (chosen.length) film.units = film.units.filter((unit) => chosen.includes(unit));
   if (!film.frames.size) return html`<p class="dim">These drawings have no film strip.</p>`;
@@ -69,14 +69,14 @@ function Cell({ record, error, records, lists, related, room, state, act, go, bl
   ].join("; ");
   return html`<div>
     ${error && html`<p class="failed"><b>The last drawing failed.</b> ${error}</p>`}
-    <${Film} ...${{ film, layout, epoch, act, go, blobs, note }} layer=${record.layer} chosen=${state.unit} />
+    <${Film} ...${{ film, layout, epoch, dispatch, go, blobs, note }} layer=${record.layer} chosen=${state.unit} />
   </div>`;
 }
 
 /** The curves of a row. @param {import("../../model/types.js").StageProps & {row: import("../../model/types.js").Row, width: number}} props */
 function Above({ row: { method, layer }, runs, lists, state, go, epoch, width }) {
   if (method !== "evolution") return null;
-  const drawn = lists.map((records) => drawnOf(records, method, layer));
+  const drawn = lists.map((records) => drawnRecords(records, method, layer));
   const epochs = ascending(drawn.flat().map((record) => record.epoch));
   const room = Math.min(CURVE.width, Math.max(180, Math.floor((width - 24) / 2)));
   const curves = /** @type {("overlap" | "settled")[]} */ (["overlap", "settled"]).map((name) => {
@@ -96,16 +96,16 @@ function Above({ row: { method, layer }, runs, lists, state, go, epoch, width })
 function narrowest(lists) {
   const all = rows(lists);
   const films = all.filter(({ method }) => method === "evolution");
-  const columns = (films.length ? films : all).map(({ method, layer }) => ascending(lists.flatMap((records) => drawnOf(records, method, layer).map(({ epoch }) => epoch))).length);
+  const columns = (films.length ? films : all).map(({ method, layer }) => ascending(lists.flatMap((records) => drawnRecords(records, method, layer).map(({ epoch }) => epoch))).length);
   return GUTTER + CELL * Math.min(MANY, Math.max(1, ...columns));
 }
 
 /** What a strip shows. @param {import("../../model/types.js").StageProps} props */
-function Top({ state, act, lists }) {
+function Top({ state, dispatch, lists }) {
   if (!layersOf(lists, "evolution").length) return null;
-  const names = /** @type {import("../../model/types.js").Strip[]} */ (["projection", "patch", "both"]);
+  const names = /** @type {import("../../model/types.js").FilmContent[]} */ (["projection", "patch", "both"]);
   return html`<div class="group choice" role="group" aria-label="Strip">
-    ${names.map((one) => html`<button key=${one} aria-pressed=${state.strip === one} onClick=${() => act(put, { strip: one })}>${one}</button>`)}
+    ${names.map((one) => html`<button key=${one} aria-pressed=${state.filmContent === one} onClick=${() => dispatch(assign, { filmContent: one })}>${one}</button>`)}
     <span class="dim">of the strongest activation, per unit (rows) and epoch (columns)</span>
   </div>`;
 }
@@ -113,7 +113,7 @@ function Top({ state, act, lists }) {
 /** @type {(lists: Rec[][], state: State) => import("../../model/types.js").Ref[]} */
 const refs = (lists, state) =>
   rows(lists).flatMap(({ method, layer }) =>
-    lists.flatMap((records) => drawnOf(records, method, layer).filter((record) => (method === "filters" ? pictorial(record) : tileSize(record))).flatMap((record) => filmItems(record, lanesOf(method, state)))),
+    lists.flatMap((records) => drawnRecords(records, method, layer).filter((record) => (method === "filters" ? pictorial(record) : tileSize(record))).flatMap((record) => filmItems(record, lanesOf(method, state)))),
   );
 
 /** @type {import("../../model/types.js").View} */

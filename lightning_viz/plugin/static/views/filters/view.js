@@ -3,7 +3,7 @@
 import { OpenUnit } from "../../components/open_unit_button.js";
 import { Picture } from "../../components/picture.js";
 import { PicturesCell, picturesNeeded } from "../../components/pictures_cell.js";
-import { openUnit, put } from "../../model/state.js";
+import { assign, openUnit } from "../../model/state.js";
 import { boxOf, clearGaps, clearWhiteLines, drawFilters, layoutOf, locate, valuesOfUnit } from "../../render/filter_grid.js";
 import { finiteRange } from "../../render/palettes.js";
 import { number, plenty, range } from "../../render/text.js";
@@ -57,7 +57,7 @@ function Cell(props) {
 }
 
 /** @param {CellProps & {weights: Item}} props */
-function Filters({ record, related, room, state, act, blobs, weights }) {
+function Filters({ record, related, room, state, dispatch, blobs, weights }) {
   const [point, setPoint] = useState(/** @type {{x: number, y: number} | null} */ (null));
   const layout = layoutOf(weights.shape);
   const values = /** @type {Values | null} */ (blobs.get(weights.url));
@@ -85,20 +85,20 @@ function Filters({ record, related, room, state, act, blobs, weights }) {
       box=${unit === null ? null : boxOf(layout, unit)}
       onPoint=${(/** @type {{x: number, y: number} | null} */ at) => {
         setPoint(at);
-        if (ready && (at ? record.layer : null) !== state.hovered) act(put, { hovered: at ? record.layer : null });
+        if (ready && (at ? record.layer : null) !== state.hovered) dispatch(assign, { hovered: at ? record.layer : null });
       }}
       onPick=${(/** @type {{x: number, y: number}} */ at) => {
         const hit = locate(layout, at.x, at.y);
-        act(put, { unit: hit && hit.unit !== chosen?.unit ? { layer: record.layer, unit: hit.unit } : null });
+        dispatch(assign, { unit: hit && hit.unit !== chosen?.unit ? { layer: record.layer, unit: hit.unit } : null });
       }}
       onOpen=${(/** @type {{x: number, y: number}} */ at) => {
         const hit = locate(layout, at.x, at.y);
-        if (hit) act(openUnit, record.layer, hit.unit);
+        if (hit) dispatch(openUnit, record.layer, hit.unit);
       }}
     />
     <figcaption>
       <p><span class="what">${shape}${stride(record)}${partly(layout, weights)}</span><span class="dim nowrap">${range(record.meta.vmin, record.meta.vmax)}</span></p>
-      <p class=${room.width < 380 ? "readout narrow" : "readout"}>${unit === null ? html`<span class="dim">${scaleText(scale)}</span>` : readout(values, unit, pointed)}${chosen && html` <${OpenUnit} act=${act} unit=${chosen} />`}</p>
+      <p class=${room.width < 380 ? "readout narrow" : "readout"}>${unit === null ? html`<span class="dim">${scaleText(scale)}</span>` : readout(values, unit, pointed)}${chosen && html` <${OpenUnit} dispatch=${dispatch} unit=${chosen} />`}</p>
     </figcaption>
   </figure>`;
 }

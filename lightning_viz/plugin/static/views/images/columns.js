@@ -1,6 +1,6 @@
 /**
  * What the methods have in common whose values are maps of the probe's images, and the columns that they make: one per
- * method, layer and rule. A new method is one entry of KINDS.
+ * method, layer and rule. A new method is one entry of MAP_KINDS.
  */
 
 import { history, layersOf } from "../../model/records.js";
@@ -12,7 +12,7 @@ import { history, layersOf } from "../../model/records.js";
 
 /**
  * What there is to know of a method whose values are maps of images.
- * @typedef {Object} Kind
+ * @typedef {Object} MapKind
  * @property {string} method
  * @property {string} title
  * @property {number} axes  of its values: 3 is (N, h, w), 4 is (N, C, h, w)
@@ -23,8 +23,8 @@ import { history, layersOf } from "../../model/records.js";
  * @property {number} [peak]  The largest value that there can be, where that is known.
  */
 
-/** In the order of the columns. @type {Kind[]} */
-export const KINDS = [
+/** In the order of the columns. @type {MapKind[]} */
+export const MAP_KINDS = [
   { method: "grad_cam", title: "Grad-CAM", axes: 3, colours: "heat", over: true },
   { method: "occlusion", title: "Occlusion", axes: 3, colours: "heat", over: true, item: "drop" },
   { method: "occlusion", title: "Occlusion", axes: 3, colours: "grey", over: false, item: "probability", peak: 1 },
@@ -37,7 +37,7 @@ export const KINDS = [
  * The same map of all images, runs and epochs.
  * @typedef {Object} Column
  * @property {string} key
- * @property {Kind} kind
+ * @property {MapKind} kind
  * @property {string} layer
  * @property {string} item  The name of its values in a record.
  * @property {Range | null} range  Over all shown runs and epochs.
@@ -47,7 +47,7 @@ export const KINDS = [
 /**
  * The values that a record has for a kind.
  * @param {Rec} record
- * @param {Kind} kind
+ * @param {MapKind} kind
  */
 export const valuesOf = (record, kind) =>
   record.items.filter(
@@ -60,7 +60,7 @@ export const valuesOf = (record, kind) =>
  * @returns {Column[]}
  */
 export function columnsOf(lists) {
-  return KINDS.flatMap((kind) =>
+  return MAP_KINDS.flatMap((kind) =>
     layersOf(lists, kind.method).flatMap((layer) => {
       const records = lists.flatMap((list) => history(list, kind.method, layer));
       const items = [...new Set(records.flatMap((record) => valuesOf(record, kind).map((item) => item.name)))];
@@ -72,7 +72,7 @@ export function columnsOf(lists) {
 
 /**
  * @param {Rec[]} records
- * @param {Kind} kind
+ * @param {MapKind} kind
  * @param {string} item
  * @returns {Range | null}
  */
@@ -88,7 +88,7 @@ function rangeOf(records, kind, item) {
 /**
  * The largest value in a record; of signed ones without the sign. NaN when that is not known.
  * @param {Rec} record
- * @param {Kind} kind
+ * @param {MapKind} kind
  * @param {string} item
  */
 export const peakOf = ({ meta }, kind, item) => Number(kind.peak ?? (kind.colours === "signed" ? meta.bounds?.[item] : meta.vmax) ?? NaN);
@@ -117,8 +117,8 @@ const sizeOf = (record) => (Array.isArray(record?.meta.size) && record.meta.size
  * @param {Rec[]} records
  */
 export function imagesOf(records) {
-  const seen = records.flatMap((record) => KINDS.filter((kind) => kind.method === record.method).flatMap((kind) => valuesOf(record, kind)));
-  const sized = records.find((record) => KINDS.some((kind) => kind.method === record.method) && sizeOf(record));
+  const seen = records.flatMap((record) => MAP_KINDS.filter((kind) => kind.method === record.method).flatMap((kind) => valuesOf(record, kind)));
+  const sized = records.find((record) => MAP_KINDS.some((kind) => kind.method === record.method) && sizeOf(record));
   const [height, width] = sizeOf(sized) ?? seen[0]?.shape.slice(-2) ?? [1, 1];
   return { count: Math.max(0, ...seen.map((item) => item.shape[0])), height, width };
 }
@@ -132,7 +132,7 @@ export const classNameOf = (record, number) => String(record?.meta.class_names?.
 
 /** Records without values, only pictures, of the methods of this view. @param {Rec} record */
 export const onlyPictures = (record) =>
-  !record.error && KINDS.some((kind) => kind.method === record.method && !valuesOf(record, kind).length);
+  !record.error && MAP_KINDS.some((kind) => kind.method === record.method && !valuesOf(record, kind).length);
 
 /**
  * Where the values of an image lie in it.

@@ -5,7 +5,7 @@ import { PicturesCell } from "../../components/pictures_cell.js";
 import { Mark } from "../../components/run_mark.js";
 import { useStageSize } from "../../components/use_stage_size.js";
 import { around } from "../../model/epochs.js";
-import { history, lookUp, otherProbes } from "../../model/records.js";
+import { history, otherProbes, recordAt } from "../../model/records.js";
 import { epochText } from "../../render/text.js";
 import { html, useMemo, useRef } from "../../vendor/htm-preact-3.1.1.js";
 import { ImageHeads, peaksOf } from "./column_heads.js";
@@ -85,7 +85,7 @@ export function ImageStage({ state, view, epoch, blobs, runs, lists, go }) {
 
   /** @type {(records: Rec[], column: Column) => Found} */
   function find(records, { kind, layer, item: name }) {
-    const { record, error } = lookUp(records, kind.method, layer, epoch);
+    const { record, error } = recordAt(records, kind.method, layer, epoch);
     const item = record?.items.find((one) => one.kind === "values" && one.name === name && one.shape.length === kind.axes) ?? null;
     const nothing = { record: null, item: null, values: null };
     if (!record || !item) {
@@ -162,7 +162,7 @@ function hint(shared, columns, lines) {
 function problems(lines, state, epoch, blobs, columns) {
   const texts = lines.flatMap(({ run, records }) => {
     const found = columns.flatMap(({ kind, layer, item }) => {
-      const { record, error } = lookUp(records, kind.method, layer, epoch);
+      const { record, error } = recordAt(records, kind.method, layer, epoch);
       const url = record?.items.find((one) => one.name === item)?.url;
       const reason = error ? `drawing failed at epoch ${epochText(epoch)}: ${error}` : url && blobs.failure(url);
       return reason ? [`${run.run}, ${kind.title}: ${reason}`] : [];

@@ -3,7 +3,7 @@
 import { layBlocks, patchesNeeded, PatchGrid } from "../../components/patch_grid.js";
 import { PicturesCell } from "../../components/pictures_cell.js";
 import { patchesIn, tileSize, unitCount, unitsIn } from "../../model/patch_tables.js";
-import { held } from "../../model/records.js";
+import { latestUntil } from "../../model/records.js";
 import { epochText } from "../../render/text.js";
 import { html } from "../../vendor/htm-preact-3.1.1.js";
 
@@ -15,14 +15,14 @@ const MOST = 56;
 
 /** @param {import("../../model/types.js").CellProps} props */
 function Cell(props) {
-  const { record, related, room, state, act, blobs, epoch, error } = props;
+  const { record, related, room, state, dispatch, blobs, epoch, error } = props;
   if (!tileSize(record)) return html`<${PicturesCell} ...${props} />`;
   const units = unitsIn(record);
   const drawn = related.filter((one) => !one.error);
   const blocks = layBlocks(units.length, drawn, room.width, TARGET * state.zoom, MOST * state.zoom, true);
   return html`<div>
     ${error && html`<p class="failed"><b>The last drawing failed.</b> ${error}</p>`}
-    <${PatchGrid} ...${{ record, units, blocks, blobs, act }} chosen=${state.unit} note=${noteOf(record, epoch)} />
+    <${PatchGrid} ...${{ record, units, blocks, blobs, dispatch }} chosen=${state.unit} note=${noteOf(record, epoch)} />
   </div>`;
 }
 
@@ -40,10 +40,10 @@ export const patches = {
   title: "Patches",
   scales: null,
   Cell,
-  find: held,
+  find: latestUntil,
   needs: patchesNeeded,
   refs: (lists, _, epoch) => lists.flatMap((records) => [...new Set(records.filter((one) => one.method === "patches").map((one) => one.layer))].flatMap((layer) => {
-    const { record } = held(records, "patches", layer, epoch);
+    const { record } = latestUntil(records, "patches", layer, epoch);
     return record ? patchesNeeded(record) : [];
   })),
 };

@@ -3,7 +3,7 @@
 import { Canvas, Still } from "../../components/canvas.js";
 import { Picture } from "../../components/picture.js";
 import { usePhotograph } from "../../io/probe_images.js";
-import { drawnOf, held } from "../../model/records.js";
+import { drawnRecords, latestUntil } from "../../model/records.js";
 import { drawFilters } from "../../render/filter_grid.js";
 import { drawMap, gridAt, isZero } from "../../render/maps.js";
 import { finiteRange, gradient } from "../../render/palettes.js";
@@ -25,7 +25,7 @@ export const weightsIn = (record) => record?.items.find(({ kind, shape }) => kin
 
 /** The weights of the unit: one picture, or one per input channel. @param {PartProps} props */
 export function FilterOfUnit({ records, unit, epoch, room, state, blobs }) {
-  const { record } = held(records, "filters", unit.layer, epoch);
+  const { record } = latestUntil(records, "filters", unit.layer, epoch);
   const item = weightsIn(record);
   const values = /** @type {Values | null} */ (item ? blobs.get(item.url) : null);
   const [, channels = 1, height = 1, width = 1] = item?.shape ?? [];
@@ -54,7 +54,7 @@ export const mapsItems = (record) =>
 
 /** @param {PartProps} props */
 export function MapsOfUnit({ records, lists, unit, epoch, room, state, blobs }) {
-  const { record } = held(records, "activations", unit.layer, epoch);
+  const { record } = latestUntil(records, "activations", unit.layer, epoch);
   const items = record ? mapsItems(record) : [];
   const item = items.find(({ name }) => name === "maps");
   const activity = items.find(({ name }) => name === "activity");
@@ -100,6 +100,6 @@ function OneMap({ record, image, values, kept, scale, signed, width, height }) {
 
 /** One scale for the layer, over the shown runs and their epochs. @type {(lists: Rec[][], layer: string) => import("../../render/palettes.js").Range | null} */
 function layerRange(lists, layer) {
-  const ends = lists.flatMap((records) => drawnOf(records, "activations", layer)).flatMap(({ meta }) => [Number(meta.vmin ?? NaN), Number(meta.vmax ?? NaN)]).filter(Number.isFinite);
+  const ends = lists.flatMap((records) => drawnRecords(records, "activations", layer)).flatMap(({ meta }) => [Number(meta.vmin ?? NaN), Number(meta.vmax ?? NaN)]).filter(Number.isFinite);
   return ends.length ? { low: Math.min(...ends), high: Math.max(...ends) } : null;
 }

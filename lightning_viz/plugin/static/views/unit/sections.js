@@ -9,7 +9,7 @@ import { filmOf, layFilm, pictorial, winnerChanged } from "../../components/film
 import { allUnits, layBlocks, patchesNeeded, PatchGrid } from "../../components/patch_grid.js";
 import { ascending } from "../../model/epochs.js";
 import { entriesOf, patchesIn, tableIn, tableOf, tileSize, unitsIn } from "../../model/patch_tables.js";
-import { drawnOf, held } from "../../model/records.js";
+import { drawnRecords, latestUntil } from "../../model/records.js";
 import { openUnit } from "../../model/state.js";
 import { epochText, number } from "../../render/text.js";
 import { html } from "../../vendor/htm-preact-3.1.1.js";
@@ -36,7 +36,7 @@ const CURVE = { width: 620, height: 132 };
 
 /** @type {(records: Rec[], layer: string) => Rec[]} Strongest patches: whichever method drew them more often. */
 function tabled(records, layer) {
-  const [evolution, patches] = ["evolution", "patches"].map((method) => drawnOf(records, method, layer).filter((one) => tableIn(one, "image_ids")));
+  const [evolution, patches] = ["evolution", "patches"].map((method) => drawnRecords(records, method, layer).filter((one) => tableIn(one, "image_ids")));
   return evolution.length >= patches.length ? evolution : patches;
 }
 
@@ -44,19 +44,19 @@ function tabled(records, layer) {
 const from = (record, epoch) => (record.epoch === epoch ? "" : `from epoch ${epochText(record.epoch)}; `);
 
 /** @param {PartProps} props */
-function Patches({ records, lists, unit, epoch, room, state, act, blobs }) {
-  const { record } = held(records, "patches", unit.layer, epoch);
-  if (!record) return html`<p class="dim">None until epoch ${epochText(drawnOf(records, "patches", unit.layer)[0].epoch)}.</p>`;
-  if (!unitsIn(record).includes(unit.unit)) return html`<${WithoutPictures} ...${{ record, unit, act, blobs }} />`;
-  const related = lists.flatMap((list) => drawnOf(list, "patches", unit.layer));
+function Patches({ records, lists, unit, epoch, room, state, dispatch, blobs }) {
+  const { record } = latestUntil(records, "patches", unit.layer, epoch);
+  if (!record) return html`<p class="dim">None until epoch ${epochText(drawnRecords(records, "patches", unit.layer)[0].epoch)}.</p>`;
+  if (!unitsIn(record).includes(unit.unit)) return html`<${WithoutPictures} ...${{ record, unit, dispatch, blobs }} />`;
+  const related = lists.flatMap((list) => drawnRecords(list, "patches", unit.layer));
   const blocks = layBlocks(1, related, room.width, 0, PATCH * state.zoom, false);
   const [strongest] = entriesOf(tableOf(blobs, record, "values"), unit.unit);
   const note = `${from(record, epoch)}strongest activation ${strongest === undefined ? "…" : number(strongest)}, of ${record.meta.images ?? "all"} images`;
-  return html`<${PatchGrid} ...${{ record, blocks, blobs, act, note }} units=${[unit.unit]} chosen=${null} />`;
+  return html`<${PatchGrid} ...${{ record, blocks, blobs, dispatch, note }} units=${[unit.unit]} chosen=${null} />`;
 }
 
-/** The table knows all units. @param {{record: Rec, unit: Unit, act: import("../../model/types.js").Act, blobs: import("../../io/blob_cache.js").Blobs}} props */
-function WithoutPictures({ record, unit, act, blobs }) {
+/** The table knows all units. @param {{record: Rec, unit: Unit, dispatch: import("../../model/types.js").Dispatch, blobs: import("../../io/blob_cache.js").Blobs}} props */
+function WithoutPictures({ record, unit, dispatch, blobs }) {
   const units = allUnits([record]);
   const near = [units.findLast((one) => one < unit.unit), units.find((one) => one > unit.unit)].filter((one) => one !== undefined);
   const images = entriesOf(tableOf(blobs, record, "image_ids"), unit.unit);
@@ -64,7 +64,7 @@ function WithoutPictures({ record, unit, act, blobs }) {
   const found = images.flatMap((image, rank) => (image >= 0 ? [{ image, value: values[rank] }] : []));
   return html`<div class="without">
     <p>No pictures of unit ${unit.unit}: they are made for the chosen units only, <code>TopPatches(units=[${unit.unit}])</code>.
-      ${near.map((one) => html`<button key=${one} class="link" onClick=${() => act(openUnit, unit.layer, one)}>unit ${one}</button>`)}</p>
+      ${near.map((one) => html`<button key=${one} class="link" onClick=${() => dispatch(openUnit, unit.layer, one)}>unit ${one}</button>`)}</p>
     ${found.length > 0
       ? html`<p class="dim">Its strongest images at epoch ${epochText(record.epoch)}, and their activations:</p>
           <ul>${found.map(({ image, value }) => html`<li key=${image}><b>${image}</b><span class="dim">${number(value)}</span></li>`)}</ul>`
@@ -73,14 +73,14 @@ function WithoutPictures({ record, unit, act, blobs }) {
 }
 
 /** @param {PartProps} props */
-function Strip({ records, lists, unit, epoch, room, state, act, go, blobs }) {
+function Strip({ records, lists, unit, epoch, room, state, dispatch, go, blobs }) {
   const parts = FILMS.map(({ method, lanes }) => {
-    const drawn = drawnOf(records, method, unit.layer);
-    const whole = filmOf(drawn, lists.flatMap((list) => drawnOf(list, method, unit.layer)), lanes);
+    const drawn = drawnRecords(records, method, unit.layer);
+    const whole = filmOf(drawn, lists.flatMap((list) => drawnRecords(list, method, unit.layer)), lanes);
     return { ...whole, units: whole.units.filter((one) => one === unit.unit) };
   }).filter((film) => film.frames.size && film.units.length);
   if (!parts.length) return html`<p class="dim">No pictures of this unit. <code>FeatureEvolution(units=[${unit.unit}])</code></p>`;
-  return html`<div>${parts.map((film) => html`<${Film} key=${film.lanes.join()} ...${{ film, epoch, act, go, blobs }} layout=${layFilm(film, room.width, epoch, state.zoom, FRAME, 0)}
+  return html`<div>${parts.map((film) => html`<${Film} key=${film.lanes.join()} ...${{ film, epoch, dispatch, go, blobs }} layout=${layFilm(film, room.width, epoch, state.zoom, FRAME, 0)}
     layer=${unit.layer} chosen=${null} note=${film.lanes[0] === "weights" ? "its weights" : "its strongest patch, and what in it excites the unit; cut corner: another image won than before"} />`)}</div>`;
 }
 
@@ -108,23 +108,23 @@ export const SECTIONS = [
   {
     key: "filter",
     title: () => "Filter",
-    has: (records, layer) => drawnOf(records, "filters", layer).some(weightsIn),
-    refs: (records, { layer }, epoch) => [weightsIn(held(records, "filters", layer, epoch).record)].flatMap((item) => item ?? []),
+    has: (records, layer) => drawnRecords(records, "filters", layer).some(weightsIn),
+    refs: (records, { layer }, epoch) => [weightsIn(latestUntil(records, "filters", layer, epoch).record)].flatMap((item) => item ?? []),
     Cell: FilterOfUnit,
   },
   {
     key: "patches",
-    title: (lists, { layer }) => `The ${Math.max(1, ...lists.flatMap((records) => drawnOf(records, "patches", layer).map(patchesIn)))} strongest patches, and their reconstructions`,
-    has: (records, layer) => drawnOf(records, "patches", layer).some(tileSize),
-    refs: (records, { layer }, epoch) => [held(records, "patches", layer, epoch).record].flatMap((record) => (record ? patchesNeeded(record) : [])),
+    title: (lists, { layer }) => `The ${Math.max(1, ...lists.flatMap((records) => drawnRecords(records, "patches", layer).map(patchesIn)))} strongest patches, and their reconstructions`,
+    has: (records, layer) => drawnRecords(records, "patches", layer).some(tileSize),
+    refs: (records, { layer }, epoch) => [latestUntil(records, "patches", layer, epoch).record].flatMap((record) => (record ? patchesNeeded(record) : [])),
     Cell: Patches,
   },
   {
     key: "film",
     title: () => "Over the epochs",
-    has: (records, layer) => drawnOf(records, "evolution", layer).some(tileSize) || drawnOf(records, "filters", layer).some(pictorial),
+    has: (records, layer) => drawnRecords(records, "evolution", layer).some(tileSize) || drawnRecords(records, "filters", layer).some(pictorial),
     refs: (records, { layer }) => FILMS.flatMap(({ method, lanes }) =>
-      drawnOf(records, method, layer).filter((record) => (method === "filters" ? pictorial(record) : tileSize(record))).flatMap((record) => filmItems(record, lanes))),
+      drawnRecords(records, method, layer).filter((record) => (method === "filters" ? pictorial(record) : tileSize(record))).flatMap((record) => filmItems(record, lanes))),
     Cell: Strip,
   },
   {
@@ -137,8 +137,8 @@ export const SECTIONS = [
   {
     key: "maps",
     title: () => "Activation maps on the probe images",
-    has: (records, layer) => drawnOf(records, "activations", layer).some((record) => mapsItems(record).length),
-    refs: (records, { layer }, epoch) => [held(records, "activations", layer, epoch).record].flatMap((record) => (record ? mapsItems(record) : [])),
+    has: (records, layer) => drawnRecords(records, "activations", layer).some((record) => mapsItems(record).length),
+    refs: (records, { layer }, epoch) => [latestUntil(records, "activations", layer, epoch).record].flatMap((record) => (record ? mapsItems(record) : [])),
     Cell: MapsOfUnit,
   },
 ];
