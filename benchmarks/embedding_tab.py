@@ -62,7 +62,7 @@ HOVER = """() => new Promise((done) => {
 
 SNAP = """async (count) => {
     const names = performance.getEntriesByType('resource').map((one) => one.name);
-    const { snap } = await import(names.find((name) => name.endsWith('/snap.js')));
+    const { snap } = await import(names.find((name) => name.endsWith('/grid_layout.js')));
     const places = Float32Array.from({ length: 2 * count }, (_, at) => 500 * Math.abs(Math.sin(at * at)));
     const times = Array.from({ length: 9 }, () => {
         const start = performance.now();

@@ -293,7 +293,7 @@ def test_while_a_layout_is_on_its_way_the_one_before_stays(still: Tab, embedded:
     still.press("End")
     still.frame.wait_for_selector("[data-run=first] .about-map:has-text('from epoch 1')")
     assert still.frame.locator("[data-run=first] .map-of-points").count() == 1
-    assert still.frame.inner_text("[data-run=turned] .about-map") == ""
+    until(lambda: still.frame.inner_text("[data-run=turned] .about-map") == "")
     still.page.unroute_all(behavior="ignoreErrors")
 
 
@@ -355,7 +355,7 @@ def test_snapping_gives_each_point_a_place_of_its_own_near_its_neighbours(
         const made = [0, 1].map(() => module.snap(places, { width: 500, height: 400 }, 1));
         return made.map((one) => [one.columns, one.rows, one.width, ...one.places.slice(0, -2)]);
     }"""
-    found, again = import_and(still, "snap.js", code, points.ravel().tolist())
+    found, again = import_and(still, "grid_layout.js", code, points.ravel().tolist())
     assert found == again
     columns, rows, side = found[:3]
     snapped = np.array(found[3:]).reshape(-1, 2)
@@ -376,7 +376,7 @@ def test_the_nearest_point_and_those_in_a_lasso_equal_brute_force(still: Tab, em
         const buckets = module.sortIntoBuckets(Float32Array.from([NaN, NaN, ...p]));
         return looks.map(([x, y]) => module.nearestPoint(buckets, x, y, 12));
     }"""
-    found = import_and(still, "buckets.js", code, [points.ravel().tolist(), looks.tolist()])
+    found = import_and(still, "point_index.js", code, [points.ravel().tolist(), looks.tolist()])
     distances = np.linalg.norm(looks[:, None] - points[None], axis=-1)
     expected = np.where(distances.min(1) < 12, 1 + distances.argmin(1), -1)
     assert found == expected.tolist()
@@ -384,7 +384,7 @@ def test_the_nearest_point_and_those_in_a_lasso_equal_brute_force(still: Tab, em
     triangle = [{"x": -50, "y": -80}, {"x": 90, "y": -10}, {"x": 0, "y": 100}]
     inside = import_and(
         still,
-        "buckets.js",
+        "point_index.js",
         "(module, [p, line]) => module.pointsInside(Float32Array.from(p), line)",
         [points.ravel().tolist(), triangle],
     )

@@ -17,7 +17,7 @@ def draw_in_page(tab: Tab, filters: NDArray[np.float32]) -> NDArray[np.uint8]:
     values = ["NaN" if np.isnan(v) else str(v).replace("inf", "Infinity") for v in filters.ravel().tolist()]
     height, width, data = tab.frame.evaluate(
         """async ([shape, values]) => {
-            const module = performance.getEntriesByType('resource').find((one) => one.name.endsWith('/draw.js'));
+            const module = performance.getEntriesByType('resource').find((one) => one.name.endsWith('/filter_grid.js'));
             const { drawFilters } = await import(module.name);
             const image = drawFilters({ shape, data: Float32Array.from(values, Number) }, null);
             return [image.height, image.width, [...image.data]];

@@ -93,7 +93,7 @@ def test_after_the_last_class_the_colours_begin_again_and_no_class_is_grey():
 
 
 def test_the_tab_has_the_same_colours_of_classes() -> None:
-    module = Path(lightning_viz.__file__).parent / "plugin/static/colours.js"
+    module = Path(lightning_viz.__file__).parent / "plugin/static/render/palettes.js"
     (codes,) = re.findall(r'"([0-9a-f]{6}(?: [0-9a-f]{6}){19})"', module.read_text())
     assert [f"#{code}" for code in codes.split()] == list(CLASS_COLOURS)
     assert f'channelsOf("{NO_CLASS[1:]}")' in module.read_text()

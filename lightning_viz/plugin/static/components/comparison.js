@@ -1,27 +1,26 @@
 /** Columns are runs, rows are layers; each cell is what the view makes of a record, or says why there is none. */
 
-import { around, nearest } from "../epochs.js";
-import { goTo } from "../moves.js";
-import { history, layersOf, lookUp, otherProbes } from "../records.js";
+import { around, nearest } from "../model/epochs.js";
+import { history, layersOf, otherProbes, recordAt } from "../model/records.js";
+import { epochText } from "../render/text.js";
 import { html } from "../vendor/htm-preact-3.1.1.js";
-import { epochText } from "../words.js";
 import { enlargement } from "./picture.js";
-import { RunHead } from "./runs.js";
-import { useStageSize } from "./size.js";
+import { RunHead } from "./run_head.js";
+import { useStageSize } from "./use_stage_size.js";
 
-/** @typedef {import("../types.js").State} State */
-/** @typedef {import("../types.js").Act} Act */
-/** @typedef {import("../types.js").View} View */
-/** @typedef {import("../types.js").Rec} Rec */
+/** @typedef {import("../model/types.js").State} State */
+/** @typedef {import("../model/types.js").Dispatch} Dispatch */
+/** @typedef {import("../model/types.js").View} View */
+/** @typedef {import("../model/types.js").Rec} Rec */
 
 const NARROWEST = 190;
 const PADDING = 12;
 /** What is above and below a picture: name of the layer, caption. */
 const AROUND = 76;
 
-/** @param {import("../types.js").StageProps} props */
+/** @param {import("../model/types.js").StageProps} props */
 export function Comparison(props) {
-  const { state, act, view, epoch, blobs, runs, lists } = props;
+  const { state, dispatch, view, epoch, blobs, runs, lists, go } = props;
   const [stage, size] = useStageSize();
   const rows = rowsOf(view, lists);
   const gap = runs.length > 3 ? 12 : 24;
@@ -49,7 +48,7 @@ export function Comparison(props) {
             ${runs.map((run, place) => html`<div class="cell" key=${run.run} data-run=${run.run}>
               ${stacked && html`<${RunHead} state=${state} run=${run} />`}
               <${Cell} records=${lists[place]} lists=${lists} loaded=${run.run in state.records} row=${row} related=${related}
-                room=${{ width, height }} ...${{ state, act, view, epoch, blobs }} />
+                room=${{ width, height }} ...${{ state, dispatch, view, epoch, blobs, go }} />
             </div>`)}
           </div>
         </section>`;
@@ -58,7 +57,7 @@ export function Comparison(props) {
   </div>`;
 }
 
-/** @type {(view: View, lists: Rec[][]) => import("../types.js").Row[]} */
+/** @type {(view: View, lists: Rec[][]) => import("../model/types.js").Row[]} */
 function rowsOf(view, lists) {
   if (view.rows) return view.rows(lists);
   const [method] = view.methods;
@@ -72,13 +71,13 @@ export const OtherProbes = () => html`<p class="notice">
 </p>`;
 
 /**
- * @param {{records: Rec[], lists: Rec[][], loaded: boolean, row: import("../types.js").Row, related: Rec[], room: {width: number, height: number},
- *   state: State, act: Act, view: View, epoch: number, blobs: import("../blobs.js").Blobs}} props
+ * @param {{records: Rec[], lists: Rec[][], loaded: boolean, row: import("../model/types.js").Row, related: Rec[], room: {width: number, height: number},
+ *   state: State, dispatch: Dispatch, view: View, epoch: number, blobs: import("../io/blob_cache.js").Blobs, go: (epoch: number) => void}} props
  */
-function Cell({ records, lists, loaded, row: { method, layer }, related, room, state, act, view, epoch, blobs }) {
-  /** @type {import("../records.js").Found} */
-  const { record, error, at = epoch } = (view.find ?? lookUp)(records, method, layer, epoch);
-  if (record) return html`<${view.Cell} ...${{ record, error, records, lists, related, room, state, act, blobs, epoch }} />`;
+function Cell({ records, lists, loaded, row: { method, layer }, related, room, state, dispatch, view, epoch, blobs, go }) {
+  /** @type {import("../model/records.js").Found} */
+  const { record, error, at = epoch } = (view.find ?? recordAt)(records, method, layer, epoch);
+  if (record) return html`<${view.Cell} ...${{ record, error, records, lists, related, room, state, dispatch, blobs, epoch, go }} />`;
   const epochs = history(records, method, layer).filter((one) => !one.error).map((one) => one.epoch);
   const like = history(records, method, layer).find((one) => one.epoch === nearest(epochs, epoch));
   // A failure without a layer concerns every layer that the run has; or all of them when it has none.
@@ -92,7 +91,7 @@ function Cell({ records, lists, loaded, row: { method, layer }, related, room, s
   return html`<div class="gap" style=${roomOf(like, room)}>
     <p>No picture at epoch ${epochText(epoch)}.</p>
     <p>Nearest:
-      ${around(epochs, epoch).map((other) => html`<button key=${other} class="link" onClick=${() => act(goTo, other)}>epoch ${epochText(other)}</button>`)}
+      ${around(epochs, epoch).map((other) => html`<button key=${other} class="link" onClick=${() => go(other)}>epoch ${epochText(other)}</button>`)}
     </p>
   </div>`;
 }

@@ -1,0 +1,31 @@
+/** Changes of the state that depend on what is shown. */
+
+import { nearest } from "../model/epochs.js";
+import { shownRuns } from "../model/selection.js";
+import { chooseRuns } from "../model/state.js";
+import { shownEpochs } from "./current.js";
+
+/** @typedef {import("../model/types.js").State} State */
+
+/**
+ * Who goes to the end stays at the end, also when a newer epoch comes.
+ * @param {State} state
+ * @param {number} epoch
+ * @returns {State}
+ */
+export function goTo(state, epoch) {
+  const epochs = shownEpochs(state);
+  const place = nearest(epochs, epoch);
+  if (Number.isNaN(place)) return state;
+  return { ...state, epoch: place === epochs.at(-1) ? null : place };
+}
+
+/**
+ * @param {State} state
+ * @param {string} run
+ * @returns {State}
+ */
+export function toggleRun(state, run) {
+  const shown = shownRuns(state).map((one) => one.run);
+  return chooseRuns(state, shown.includes(run) ? shown.filter((name) => name !== run) : [...shown, run]);
+}

@@ -1,0 +1,100 @@
+/** uPlot as a component. Drawn anew only when lines or colours change; the cursor at the epoch lies above it. */
+
+import uPlot from "../vendor/uPlot-1.6.32.js";
+import { colourOf, Mark } from "../components/run_mark.js";
+import { nearestPlace } from "../model/epochs.js";
+import { epochText, number } from "../render/text.js";
+import { html, useLayoutEffect, useRef, useState } from "../vendor/htm-preact-3.1.1.js";
+
+/** @typedef {import("./scalar_panel.js").Line} Line */
+
+const LEFT = 56;
+const RIGHT = 12;
+/** Distances between the numbers on the axis of epochs. */
+const EPOCHS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 100_000, 1_000_000];
+
+/** @param {{lines: Line[], epoch: number, dark: boolean, first: number, last: number, onPick: (epoch: number) => void}} props */
+export function Curve({ lines, epoch, dark, first, last, onPick }) {
+  const holder = useRef(/** @type {any} */ (null));
+  const pick = useRef(onPick);
+  pick.current = onPick;
+  const [plot, setPlot] = useState(/** @type {uPlot | null} */ (null));
+  const [, redrawn] = useState(0);
+
+  useLayoutEffect(() => {
+    const element = holder.current;
+    const made = new uPlot(options(lines, first, last, element), table(lines), element);
+    setPlot(made);
+    // Not "click": that needs the plot of the press to be there still at the release, and a poll may bring a new one.
+    /** @param {PointerEvent} event */
+    const release = (event) => {
+      const { left, width } = made.over.getBoundingClientRect();
+      const x = event.clientX - left;
+      if (event.button === 0 && x >= 0 && x <= width) pick.current(made.posToVal(x, "x"));
+    };
+    element.addEventListener("pointerup", release);
+    const observer = new ResizeObserver(() => {
+      made.setSize({ width: element.clientWidth, height: element.clientHeight });
+      redrawn((count) => count + 1);
+    });
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+      element.removeEventListener("pointerup", release);
+      made.destroy();
+    };
+  }, [lines, dark, first, last]);
+
+  const x = (epoch - first) / (last - first);
+  return html`<div class="curve">
+    <div class="plot" ref=${holder}></div>
+    <div class="at" style=${`left:calc(${LEFT}px + ${x} * (100% - ${LEFT + RIGHT}px))`}>
+      ${plot && lines.map((line) => {
+        const value = line.values[nearestPlace(line.epochs, epoch)];
+        const top = value === null ? NaN : plot.valToPos(value, "y") + plot.over.offsetTop;
+        return Number.isFinite(top) && html`<span key=${line.run} style=${`top:${top}px`}><${Mark} place=${line.place} size=${11} /></span>`;
+      })}
+    </div>
+  </div>`;
+}
+
+/**
+ * @param {Line[]} lines
+ * @returns {uPlot.AlignedData}
+ */
+function table(lines) {
+  const tables = lines.map((line) => /** @type {uPlot.AlignedData} */ ([line.epochs, line.values]));
+  return uPlot.join(tables, lines.map(() => [0, 1]));
+}
+
+/**
+ * @param {Line[]} lines
+ * @param {number} first
+ * @param {number} last
+ * @param {HTMLElement} element
+ * @returns {uPlot.Options}
+ */
+function options(lines, first, last, element) {
+  const style = getComputedStyle(element);
+  /** @param {string} name */
+  const colour = (name) => style.getPropertyValue(name.replace(/^var\((.*)\)$/, "$1"));
+  const axis = { stroke: colour("--dim"), font: `11px ${style.fontFamily}`, ticks: { show: false } };
+  const grid = { stroke: colour("--line"), width: 1 };
+  return {
+    width: element.clientWidth,
+    height: element.clientHeight,
+    padding: [8, RIGHT, 0, 0],
+    legend: { show: false },
+    cursor: {
+      y: false,
+      points: { show: false },
+      drag: { x: false, y: false, setScale: false },
+    },
+    scales: { x: { time: false, range: [first, last] } },
+    series: [{}, ...lines.map((line) => ({ stroke: colour(colourOf(line.place)), width: 1.5, points: { show: line.epochs.length < 3 } }))],
+    axes: [
+      { ...axis, size: 24, gap: 4, incrs: last - first > 2 ? EPOCHS : undefined, grid: { show: false }, values: (_, ticks) => ticks.map(epochText) },
+      { ...axis, size: LEFT, gap: 6, space: 28, grid, values: (_, ticks) => ticks.map(number) },
+    ],
+  };
+}

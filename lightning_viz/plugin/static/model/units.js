@@ -1,0 +1,40 @@
+/** Which layers have units to look at, and how many. */
+
+import { tableIn, unitCount } from "./patch_tables.js";
+import { drawnRecords, layersOf } from "./records.js";
+
+/** @typedef {import("./types.js").Rec} Rec */
+
+/** The methods whose records say something of single units. */
+export const UNIT_METHODS = ["filters", "patches", "evolution", "activations"];
+
+/**
+ * @param {Rec[][]} lists
+ * @returns {string[]}
+ */
+export const layersWithUnits = (lists) => [...new Set(UNIT_METHODS.flatMap((method) => layersOf(lists, method)))];
+
+/**
+ * How many units a layer has; 0 when that is not known.
+ * @param {Rec[][]} lists
+ * @param {string} layer
+ */
+export function unitsOf(lists, layer) {
+  const counts = lists.flatMap((records) => UNIT_METHODS.map((method) => countIn(drawnRecords(records, method, layer).at(-1))));
+  return Math.max(0, ...counts.filter(Number.isFinite));
+}
+
+/** @param {Rec | undefined} record */
+function countIn(record) {
+  if (!record) return 0;
+  if (record.method === "filters") return record.items.find(({ kind, shape }) => kind === "values" && shape.length === 4)?.shape[0] ?? 0;
+  return Math.max(unitCount(record), tableIn(record, "activity")?.shape[1] ?? 0);
+}
+
+/**
+ * The number of the unit some places on; it stays among those that there are.
+ * @param {Rec[][]} lists
+ * @param {import("./types.js").Unit} unit
+ * @param {number} by
+ */
+export const neighbour = (lists, { layer, unit }, by) => Math.max(0, Math.min(unitsOf(lists, layer) - 1, unit + by));

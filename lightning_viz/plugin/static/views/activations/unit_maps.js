@@ -1,0 +1,147 @@
+/** One image and the maps of a layer's units, ordered by how active they are in it. */
+
+import { Still } from "../../components/canvas.js";
+import { OpenUnit } from "../../components/open_unit_button.js";
+import { usePhotograph } from "../../io/probe_images.js";
+import { assign, openUnit } from "../../model/state.js";
+import { finiteRange, gradient } from "../../render/palettes.js";
+import { number, range as span, share } from "../../render/text.js";
+import { html, useLayoutEffect, useMemo, useRef, useState } from "../../vendor/htm-preact-3.1.1.js";
+import { cornerOf, drawTiles, isSilent, layOut, tileAt } from "./tile_layout.js";
+
+/** @typedef {import("../../model/types.js").Rec} Rec */
+/** @typedef {import("../../model/types.js").Item} Item */
+/** @typedef {import("../../model/types.js").Values} Values */
+
+/** Beside the maps. */
+const PHOTOGRAPH = 132;
+const BESIDE = 12;
+/** The most active units that the caption names. */
+const NAMED = 5;
+
+/** @param {import("../../model/types.js").CellProps & {maps: Item, activity: Item | undefined}} props */
+export function Units({ record, related, room, state, dispatch, blobs, maps: mapsItem, activity: activityItem }) {
+  const [point, setPoint] = useState(/** @type {{x: number, y: number} | null} */ (null));
+  const canvas = useRef(/** @type {any} */ (null));
+  const [images, kept, height, width] = mapsItem.shape;
+  const image = Math.min(state.image, images - 1);
+  const photograph = usePhotograph(record, image);
+  const values = /** @type {Values | null} */ (blobs.get(mapsItem.url));
+  const activity = /** @type {Values | null} */ (activityItem ? blobs.get(activityItem.url) : null);
+  const numbers = Array.isArray(record.meta.units) ? record.meta.units : [...Array(kept).keys()];
+
+  const [tall, wide] = Array.isArray(record.meta.size) ? record.meta.size : [height, width];
+  const most = Math.min(Math.min(PHOTOGRAPH, room.width / 4) / wide, PHOTOGRAPH / tall);
+  const beside = photograph === null ? 0 : Math.floor(wide * (most < 1 ? most : Math.floor(most))) + BESIDE;
+  const tiles = layOut(kept, { width, height }, { width: room.width - beside, height: room.height }, state.zoom);
+
+  const shared = state.scale !== "own";
+  const range = useMemo(() => layerRange(related), [related]);
+  const signed = range ? range.low < 0 : values !== null && finiteRange(values.data).low < 0;
+  const order = useMemo(() => orderOf(kept, numbers, activity, image), [record, activity, image]);
+  const drawn = useRef(/** @type {any} */ (null));
+  useLayoutEffect(() => {
+    if (!values) return;
+    const key = JSON.stringify([mapsItem.url, image, shared, range, order.length, tiles]);
+    if (drawn.current?.key === key && drawn.current.order === order && drawn.current.on === canvas.current) return;
+    drawn.current = { key, order, on: canvas.current };
+    const common = range ?? finiteRange(values.data);
+    drawTiles(canvas.current, tiles, values, image, order, (data) => rangeOf(shared ? common : finiteRange(data), signed), signed ? "diverging" : "heat");
+  });
+  const silent = useMemo(() => (values ? order.map((unit) => isSilent(values, image, unit)) : []), [values, order, image]);
+
+  const failure = blobs.failure(mapsItem.url);
+  if (failure) return html`<p class="failed">${failure}</p>`;
+  const hit = point && tileAt(tiles, kept, point.x, point.y);
+  const chosen = state.unit?.layer === record.layer ? order.findIndex((unit) => numbers[unit] === state.unit?.unit) : -1;
+  const marked = hit?.place ?? chosen;
+  /** @param {any} event */
+  const place = (event) => {
+    const edge = canvas.current.getBoundingClientRect();
+    return { x: event.clientX - edge.left, y: event.clientY - edge.top };
+  };
+  /** @param {any} event */
+  function pick(event) {
+    const at = tileAt(tiles, kept, place(event).x, place(event).y);
+    const unit = at && numbers[order[at.place]];
+    dispatch(assign, { unit: at && unit !== state.unit?.unit ? { layer: record.layer, unit } : null });
+  }
+  /** @param {any} event */
+  function open(event) {
+    const at = tileAt(tiles, kept, place(event).x, place(event).y);
+    if (at) dispatch(openUnit, record.layer, numbers[order[at.place]]);
+  }
+  const named = mostActive(activity, image);
+  return html`<figure class="units">
+    <div class="sheet-row">
+      ${photograph !== null && html`<div class=${photograph ? "shown" : "shown waiting"} style=${`width:${beside - BESIDE}px;height:${Math.round(((beside - BESIDE) * tall) / wide)}px`}>
+        <${Still} bitmap=${photograph?.bitmap} label=${`Photograph ${image}`} soft=${most < 1} />
+        ${hit && hit.y !== null && html`<i class="part" style=${`left:${(100 * hit.x) / width}%;top:${(100 * hit.y) / height}%;width:${100 / width}%;height:${100 / height}%`}></i>`}
+      </div>`}
+      <div class=${values ? "tiles" : "tiles waiting"} style=${`width:${tiles.width}px;height:${tiles.height}px`}>
+        <canvas ref=${canvas} role="img" aria-label=${`Maps of ${kept} units, layer ${record.layer}${named.length ? `; most active: ${named.join(", ")}` : ""}`}
+          onPointerMove=${(/** @type {any} */ event) => setPoint(place(event))} onPointerLeave=${() => setPoint(null)} onClick=${pick} onDblClick=${open}></canvas>
+        ${tiles.label > 0 && order.map((unit, at) => {
+          const { left, top } = cornerOf(tiles, at);
+          return html`<span key=${at} class="number" style=${`left:${left}px;top:${top + tiles.tileHeight}px;width:${tiles.tileWidth}px`}>${numbers[unit]}${silent[at] && tiles.tileWidth >= 64 ? " all zero" : ""}</span>`;
+        })}
+        ${marked >= 0 && html`<div class="unit" style=${`left:${cornerOf(tiles, marked).left}px;top:${cornerOf(tiles, marked).top}px;width:${tiles.tileWidth}px;height:${tiles.tileHeight}px`}></div>`}
+      </div>
+    </div>
+    <figcaption>
+      <p><span class="what">${named.length > 0 && html`most active here: ${named.join(", ")}`}</span><span class="dim nowrap">${partText(kept, record)}${record.meta.zeros !== undefined && `, ${share(record.meta.zeros)} of values at or below zero`}</span></p>
+      <p class="readout">${marked >= 0 && values
+        ? readout(values, activity, image, order[marked], numbers, hit)
+        : html`<${Scale} ...${{ range: shared ? range : null, signed }} />`}${state.unit?.layer === record.layer && html` <${OpenUnit} dispatch=${dispatch} unit=${state.unit} />`}</p>
+    </figcaption>
+  </figure>`;
+}
+
+/** The units that were kept, the most active in an image first. @type {(kept: number, numbers: number[], activity: Values | null, image: number) => number[]} */
+function orderOf(kept, numbers, activity, image) {
+  const order = [...Array(kept).keys()];
+  if (!activity) return order;
+  const own = activity.data.subarray(image * activity.shape[1], (image + 1) * activity.shape[1]);
+  return order.sort((a, b) => own[numbers[b]] - own[numbers[a]] || a - b);
+}
+
+/** By name, those that are active at all. @type {(activity: Values | null, image: number) => number[]} */
+function mostActive(activity, image) {
+  if (!activity) return [];
+  const own = activity.data.subarray(image * activity.shape[1], (image + 1) * activity.shape[1]);
+  return [...own.keys()].filter((unit) => own[unit] > 0).sort((a, b) => own[b] - own[a] || a - b).slice(0, NAMED);
+}
+
+/** @param {Rec[]} records */
+function layerRange(records) {
+  const ends = records.flatMap(({ meta }) => [Number(meta.vmin ?? NaN), Number(meta.vmax ?? NaN)]).filter(Number.isFinite);
+  return ends.length ? { low: Math.min(...ends), high: Math.max(...ends) } : null;
+}
+
+/** @type {(range: import("../../render/palettes.js").Range, signed: boolean) => import("../../render/palettes.js").Range} */
+function rangeOf({ low, high }, signed) {
+  const bound = Math.max(-low, high, 0);
+  return signed ? { low: -bound, high: bound } : { low: 0, high: Math.max(0, high) };
+}
+
+/** @type {(kept: number, record: Rec) => string} */
+const partText = (kept, { meta: { unit_count } }) => (unit_count > kept ? `${kept} of ${unit_count} units` : `${kept} units`);
+
+/** @param {{range: import("../../render/palettes.js").Range | null, signed: boolean}} props */
+function Scale({ range, signed }) {
+  const ends = range && rangeOf(range, signed);
+  return html`<span class="dim scale">${ends ? number(ends.low) : `each map: ${signed ? "\u2212max" : "0"}`}
+    <i style=${`background:${gradient(signed ? "diverging" : "heat")}`}></i>
+    ${ends ? number(ends.high) : "max"}${signed ? ", white: zero" : ""}</span>`;
+}
+
+/** @type {(values: Values, activity: Values | null, image: number, unit: number, numbers: number[], hit: ReturnType<typeof tileAt>) => string} */
+function readout(values, activity, image, unit, numbers, hit) {
+  const [, count, height, width] = values.shape;
+  const start = (image * count + unit) * height * width;
+  const name = numbers[unit];
+  const mean = activity ? `, mean of its positive part ${number(activity.data[image * activity.shape[1] + name])}` : "";
+  const { low, high } = finiteRange(values.data.subarray(start, start + height * width));
+  if (!hit || hit.y === null) return `unit ${name}: ${span(low, high)}${mean}`;
+  return `unit ${name}: ${number(values.data[start + hit.y * width + hit.x])} at row\u00a0${hit.y}, column\u00a0${hit.x} of ${height}\u00d7${width}${mean}`;
+}

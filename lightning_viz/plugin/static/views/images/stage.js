@@ -1,0 +1,202 @@
+/** One group per image of the probe, in it one line per run, in it the photograph and every map: columns are maps. */
+
+import { OtherProbes } from "../../components/comparison.js";
+import { PicturesCell } from "../../components/pictures_cell.js";
+import { Mark } from "../../components/run_mark.js";
+import { useStageSize } from "../../components/use_stage_size.js";
+import { around } from "../../model/epochs.js";
+import { history, otherProbes, recordAt } from "../../model/records.js";
+import { epochText } from "../../render/text.js";
+import { html, useMemo, useRef } from "../../vendor/htm-preact-3.1.1.js";
+import { ImageHeads, peaksOf } from "./column_heads.js";
+import { columnsOf, imagesOf, onlyPictures } from "./columns.js";
+import { LINE_GAP, ImageGroup, useNear } from "./image_row.js";
+import { describe, Readout } from "./readout.js";
+
+/** @typedef {import("../../model/types.js").Rec} Rec */
+/** @typedef {import("./columns.js").Column} Column */
+/** @typedef {import("./map_cell.js").Found} Found */
+
+/**
+ * One run, as all groups show it.
+ * @typedef {Object} Line
+ * @property {import("../../model/types.js").Run} run
+ * @property {Rec[]} records
+ * @property {number} place  of the run, for its mark
+ * @property {number} count  of images
+ * @property {number} height  of an image
+ * @property {number} width
+ * @property {Rec | null} photographed  Some record whose probe has the photographs.
+ * @property {any[]} predictions  of each image at this epoch; empty where none are known
+ * @property {any[]} labels  the same at any epoch: what the images are does not change
+ * @property {Found[]} cells  one per column
+ */
+
+const PADDING = 12;
+const GUTTER = 92;
+const GAP = 6;
+const NARROWEST = 72;
+/** Below this part of the scale nothing is seen. */
+const FAINT = 0.05;
+
+/** @param {import("../../model/types.js").StageProps} props */
+export function ImageStage({ state, view, epoch, blobs, runs, lists, go }) {
+  const [stage, room] = useStageSize();
+  const near = useNear(stage, room.height);
+  const tell = useRef(/** @type {(point: any) => void} */ (() => {}));
+  const marked = useRef(/** @type {HTMLElement | null} */ (null));
+
+  const columns = useMemo(() => columnsOf(lists), [state.records, state.runs, state.chosen, state.automatic]);
+  const sizes = useMemo(() => lists.map(imagesOf), [state.records, state.runs, state.chosen, state.automatic]);
+  const shared = (state.scale ?? view.scales?.usual) !== "own";
+  const lines = runs.flatMap((run, place) => (sizes[place].count ? [lineOf(run, lists[place], sizes[place])] : []));
+  const others = runs.map((run, place) => ({ run, records: lists[place] })).filter((_, place) => !sizes[place].count);
+  const photographs = lines.some((line) => line.photographed);
+  const width = columnWidth();
+  const heights = lines.map((line) => Math.max(48, Math.round((width * line.height) / line.width)));
+  const count = Math.max(0, ...lines.map((line) => line.count));
+  const height = 26 + heights.reduce((sum, one) => sum + one + LINE_GAP, 0);
+
+  /** @returns {number} Whole device pixels per pixel of the image, if there is room for one. */
+  function columnWidth() {
+    const across = columns.length + (photographs ? 1 : 0);
+    const free = (room.width - 2 * PADDING - GUTTER - across * GAP) / Math.max(1, across);
+    const image = Math.max(1, ...lines.map((line) => line.width));
+    const tall = Math.max(1, ...lines.map((line) => (line.height / line.width) * image));
+    const ratio = window.devicePixelRatio || 1;
+    const fit = Math.min(free / image, (0.5 * room.height) / tall) * state.zoom * ratio;
+    return Math.max(NARROWEST, fit >= 1 ? (image * Math.floor(fit + 0.001)) / ratio : Math.floor((image * fit) / ratio));
+  }
+
+  /** @type {(run: import("../../model/types.js").Run, records: Rec[], size: ReturnType<typeof imagesOf>) => Line} */
+  function lineOf(run, records, size) {
+    const cells = columns.map((column) => find(records, column));
+    const here = cells.flatMap((cell) => (cell.record ? [cell.record] : []));
+    const ours = records.filter((record) => view.methods.includes(record.method));
+    const said = here.find((record) => Array.isArray(record.meta.predictions));
+    return {
+      run, records, cells, ...size,
+      place: state.order.indexOf(run.run),
+      photographed: here.find((record) => record.photographs) ?? ours.find((record) => record.photographs) ?? null,
+      predictions: said?.meta.predictions ?? [],
+      labels: (said ?? ours.find((record) => Array.isArray(record.meta.predictions)))?.meta.predictions ?? [],
+    };
+  }
+
+  /** @type {(records: Rec[], column: Column) => Found} */
+  function find(records, { kind, layer, item: name }) {
+    const { record, error } = recordAt(records, kind.method, layer, epoch);
+    const item = record?.items.find((one) => one.kind === "values" && one.name === name && one.shape.length === kind.axes) ?? null;
+    const nothing = { record: null, item: null, values: null };
+    if (!record || !item) {
+      const has = history(records, kind.method, layer).some((one) => one.items.some((other) => other.name === name));
+      return { ...nothing, why: error ? "failed" : has ? `none at epoch ${epochText(epoch)}` : "not in this run" };
+    }
+    if (blobs.failure(item.url)) return { ...nothing, why: "failed" };
+    return { record, item, values: /** @type {any} */ (blobs.get(item.url)), why: "" };
+  }
+
+  /** @param {any} event */
+  function follow(event) {
+    const cell = event.target.closest?.(".map");
+    const group = cell?.closest(".image") ?? null;
+    if (marked.current !== group) marked.current?.classList.remove("pointed");
+    marked.current = group;
+    if (!group) return tell.current(null);
+    const edge = cell.getBoundingClientRect();
+    const place = (/** @type {string} */ name) => Number(cell.style.getPropertyValue(name));
+    const at = (/** @type {number} */ part, /** @type {number} */ start, /** @type {number} */ length) =>
+      start + Math.max(0, Math.min(length - 1, Math.floor(part * length)));
+    const x = at((event.clientX - edge.left) / edge.width, place("--left"), place("--wide"));
+    const y = at((event.clientY - edge.top) / edge.height, place("--top"), place("--tall"));
+    group.style.setProperty("--x", String(x + 0.5));
+    group.style.setProperty("--y", String(y + 0.5));
+    group.classList.add("pointed");
+    tell.current({ image: Number(group.dataset.image), run: cell.closest("[data-run]").dataset.run, column: cell.dataset.column, x, y });
+    return undefined;
+  }
+
+  const layout = `--columns:${columns.length + (photographs ? 1 : 0)};--width:${width}px;--gutter-width:${GUTTER}px;--column-gap:${GAP}px;--padding:${PADDING}px`;
+  return html`<div class="stage images" ref=${stage} tabindex="0" role="region" aria-label="Images">
+    <div class=${width < (lines[0]?.width ?? 0) ? "maps small" : "maps"} style=${layout}>
+      <div class="top"><${ImageHeads} ...${{ columns, lines, photographs, shared }} /></div>
+      ${otherProbes(lists, view.methods) && html`<${OtherProbes} />`}
+      ${problems(lines, state, epoch, blobs, columns).map((text) => html`<p key=${text} class="notice failed">${text}</p>`)}
+      ${absent(lines, epoch).map(({ line, epochs }) => html`<p key=${line.run.run} class="notice absent">
+        <${Mark} place=${line.place} /> ${line.run.run} has no maps at epoch ${epochText(epoch)}. Nearest:
+        ${epochs.map((other) => html`<button key=${other} class="link" onClick=${() => go(other)}>epoch ${epochText(other)}</button>`)}
+      </p>`)}
+      <div class="groups" onPointerMove=${follow} onPointerLeave=${follow}>
+        ${room.width > 0 && Array.from({ length: count }, (_, image) => html`<${ImageGroup} key=${image}
+          ...${{ image, lines, columns, photographs, heights, height, shared, near, opacity: state.opacity }} />`)}
+      </div>
+      ${others.map(({ run, records }) => html`<${Pictures} key=${run.run}
+        ...${{ run, records, view, epoch, state, blobs, place: state.order.indexOf(run.run), loaded: run.run in state.records, room }} />`)}
+    </div>
+    <${Readout} tell=${tell} text=${(/** @type {any} */ point) => describe(point, lines, columns)}
+      hint=${hint(shared, columns, lines)} />
+  </div>`;
+}
+
+/** @type {(shared: boolean, columns: Column[], lines: Line[]) => string} */
+function hint(shared, columns, lines) {
+  if (!shared) return "Each map on its own scale: compare shapes, not strengths.";
+  const strengths = columns.flatMap((column, at) => {
+    if (!column.range) return [];
+    return [Math.max(0, ...peaksOf(column, at, lines).map(({ part }) => (column.kind.colours === "signed" ? 2 * part - 1 : part)))];
+  });
+  const faint = strengths.filter((part) => part < FAINT).length > strengths.length / 2;
+  return faint
+    ? "At this epoch most maps are faint on the common scale; \u201ceach map\u201d shows their shapes."
+    : "One scale per column, over all shown runs and epochs.";
+}
+
+/**
+ * What could not be drawn or fetched, each reason once: it is the same for all images.
+ * @param {Line[]} lines
+ * @param {import("../../model/types.js").State} state
+ * @param {number} epoch
+ * @param {import("../../io/blob_cache.js").Blobs} blobs
+ * @param {Column[]} columns
+ */
+function problems(lines, state, epoch, blobs, columns) {
+  const texts = lines.flatMap(({ run, records }) => {
+    const found = columns.flatMap(({ kind, layer, item }) => {
+      const { record, error } = recordAt(records, kind.method, layer, epoch);
+      const url = record?.items.find((one) => one.name === item)?.url;
+      const reason = error ? `drawing failed at epoch ${epochText(epoch)}: ${error}` : url && blobs.failure(url);
+      return reason ? [`${run.run}, ${kind.title}: ${reason}`] : [];
+    });
+    return state.problems[run.run] ? [`${run.run}: ${state.problems[run.run]}`, ...found] : found;
+  });
+  return [...new Set(texts)];
+}
+
+/**
+ * Runs that have nothing at an epoch, though at others.
+ * @param {Line[]} lines
+ * @param {number} epoch
+ */
+function absent(lines, epoch) {
+  return lines
+    .filter((line) => line.cells.every((cell) => cell.why.startsWith("none at") || cell.why === "not in this run"))
+    .map((line) => ({ line, epochs: around(epochsWithValues(line.records), epoch) }));
+}
+
+/** @param {Rec[]} records */
+const epochsWithValues = (records) =>
+  [...new Set(records.filter((one) => !one.error && imagesOf([one]).count).map((one) => one.epoch))].sort((a, b) => a - b);
+
+/** @param {any} props */
+function Pictures({ run, records, view, epoch, state, blobs, place, loaded, room }) {
+  const here = records.filter((/** @type {Rec} */ one) => onlyPictures(one) && one.epoch === epoch);
+  const failed = records.find((/** @type {Rec} */ one) => one.error && one.epoch === epoch && view.methods.includes(one.method));
+  return html`<section class="row" data-run=${run.run}>
+    <h3><${Mark} place=${place} /> ${run.run}</h3>
+    ${failed && html`<p class="failed"><b>Drawing failed at epoch ${epochText(epoch)}.</b> ${failed.error}</p>`}
+    ${!failed && !here.length && html`<p class="dim">${loaded ? `No maps of images at epoch ${epochText(epoch)}.` : "…"}</p>`}
+    ${here.map((/** @type {Rec} */ record) => html`<div class="cell" key=${record.method + record.layer}>
+      <${PicturesCell} ...${{ record, room, state, blobs }} />
+    </div>`)}
+  </section>`;
+}
