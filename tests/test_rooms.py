@@ -26,10 +26,13 @@ BELOW = {
     "data": {"introspection"},
     "introspection": set[str](),
     "plugin": {"store"},
+    "cli": {"diagnosis", "store"},
+    "diagnosis": {"store"},
     "render": set[str](),
     "store": set[str](),
 }
-"""Each room, and what it may import; nobody but the users imports callbacks and plugin."""
+"""Each room, and what it may import; nobody but the users imports callbacks, cli and plugin. A diagnosis of what a
+store holds is still to come."""
 
 NEEDS = {
     "callbacks": {"numpy", "torch"},
@@ -42,6 +45,8 @@ NEEDS = {
     "data": {"numpy", "torch", "tqdm"},
     "introspection": {"numpy", "torch"},
     "plugin": {"numpy", "tensorboard", "werkzeug"},
+    "cli": set(),
+    "diagnosis": {"numpy"},
     "render": {"numpy", "PIL"},
     "store": {"numpy"},
 }
