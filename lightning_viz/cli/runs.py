@@ -42,9 +42,8 @@ def _describe(contents: "Contents") -> Iterator[str]:
     for (method, layer), records in drawn.items():
         failed = sum(record.error is not None for record in records)
         epochs = sorted(record.epoch for record in records)
-        often = "once" if len(records) == 1 else f"{len(records)} times"
-        yield f"{method} {layer or '-'}: {often}, epoch {epochs[0]:g} to {epochs[-1]:g}" + f", {failed} failed" * (
-            failed > 0
-        )
+        often = f"{len(records)} records, epochs {epochs[0]:g} to {epochs[-1]:g}"
+        often = often if len(records) > 1 else f"1 record, epoch {epochs[0]:g}"
+        yield f"{method} {layer or '-'}: {often}" + (f", {failed} failed" if failed else "")
     for file, reason in contents.skipped.items():
         yield f"left out: {file} ({reason})"
