@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
+from lightning_viz.introspection.state import python_state, restore_storage, restore_tensor
+
 __all__ = ["isolated", "random_streams"]
 
 
@@ -23,7 +25,8 @@ def isolated(model: nn.Module) -> Iterator[nn.Module]:
 
     On the way out, also after an exception, these are as before: the train/eval flag of each submodule,
     ``requires_grad``, the same ``.grad`` objects, buffers, hooks (of modules, parameters and global ones), registered
-    parameters and submodules, other attributes and the class of each module, the random streams of torch (CPU and
+    parameters and submodules, other attributes and the class of each module, with all that is reachable from these
+    (see ``python_state``), the random streams of torch (CPU and
     devices), NumPy and Python, the cuDNN and determinism flags, grad and inference mode.
 
     Weights are lent for reading. They are not copied, so a change in place can't be undone: it is reported by a
@@ -187,27 +190,7 @@ def _buffers(model: nn.Module) -> Iterator[None]:
     finally:
         with ExitStack() as stack:
             for buffer, data, copy in before:
-                stack.callback(_restore_buffer, buffer, data, copy)
-
-
-def _restore_buffer(buffer: Tensor, data: Tensor, copy: Tensor) -> None:
-    _restore_storage(buffer, data)
-    # Only what was changed: a copy in place would spoil a graph that is waiting for its backward pass.
-    if not _same_bits(buffer, copy):
-        with torch.inference_mode(buffer.is_inference()), torch.no_grad():
-            buffer.detach().copy_(copy)
-
-
-def _same_bits(one: Tensor, other: Tensor) -> bool:
-    one, other = one.detach(), other.detach()
-    return torch.equal(one, other) or torch.equal(*(t.contiguous().reshape(-1).view(torch.uint8) for t in (one, other)))
-
-
-def _restore_storage(tensor: Tensor, data: Tensor) -> None:
-    """Undo ``tensor.data = ...``, which ``module.half()`` and ``module.to()`` do too."""
-    same = (tensor.data_ptr(), tensor.dtype, tensor.shape) == (data.data_ptr(), data.dtype, data.shape)
-    if not same or tensor.device != data.device:
-        tensor.data = data
+                stack.callback(restore_tensor, buffer, data, copy)
 
 
 @contextmanager
@@ -219,7 +202,7 @@ def _parameters(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         for _, parameter, data, requires_grad, grad, _ in before:
-            _restore_storage(parameter, data)
+            restore_storage(parameter, data)
             parameter.requires_grad_(requires_grad)
             parameter.grad = grad
         changed = [name for name, parameter, *_, version in before if parameter._version != version]
@@ -275,6 +258,7 @@ _BORROWS: tuple[_Borrow, ...] = (
     lambda _: random_streams(),
     _flags,
     _structure,
+    python_state,
     _tensor_hooks,
     _buffers,
     _parameters,

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torchmetrics
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
@@ -147,6 +148,48 @@ def manual_class(package: str) -> type:
     return TwoOptimizers
 
 
+class Bank:
+    """A plain object that keeps what it has seen, as a memory bank does."""
+
+    def __init__(self) -> None:
+        self.seen, self.noise = 0, torch.Generator().manual_seed(0)
+
+    def strength(self) -> float:
+        self.seen += 1
+        return 1 + 0.01 * self.seen + 0.01 * float(torch.rand((), generator=self.noise))
+
+
+@cache
+def remembering_class(package: str) -> type:
+    """Its forward leaves something behind in Python objects, and what it gives depends on that."""
+
+    class Remembers(module_class(package)):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls, self.penalties, self.bank = {"forward": 0}, [], Bank()
+            self.register_module("score", torchmetrics.MeanMetric())
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.calls["forward"] += 1
+            scores = self.net(images * (self.bank.strength() + 0.01 * self.calls["forward"]))
+            self.penalties.append(scores.square().mean())
+            self.score.update(scores.detach().mean())
+            return scores
+
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            loss = super().training_step(batch, batch_idx) + 0.01 * sum(self.penalties)
+            self.penalties.clear()
+            return loss
+
+        def on_validation_batch_end(self, *_: Any) -> None:
+            self.penalties.clear()
+
+        def on_train_epoch_end(self) -> None:
+            self.log("score", self.score.compute())
+
+    return Remembers
+
+
 def make_trainer(package: str, folder: Path, callbacks: Any = None, **options: Any) -> Any:
     lightning = importlib.import_module(package)
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
@@ -255,6 +298,9 @@ def snapshot(model: nn.Module) -> dict[str, Any]:
             torch.are_deterministic_algorithms_enabled(),
             torch.is_deterministic_algorithms_warn_only_enabled(),
         ],
+        "lists": _digest(
+            [value for module in model.modules() for value in vars(module).values() if isinstance(value, list)]
+        ),
         "function modes": [torch._C._len_torch_function_stack(), torch._C._len_torch_dispatch_stack()],
         "grad mode": [torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")],
     }

@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from contract.harness import Draws, DrawsAlways, contents, fingerprint, fit, manual_class, module_class
+from contract.harness import (
+    Draws,
+    DrawsAlways,
+    contents,
+    fingerprint,
+    fit,
+    manual_class,
+    module_class,
+    remembering_class,
+)
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
@@ -32,6 +41,7 @@ MODES: dict[str, dict[str, Any]] = {
     "accumulate-bf16-mixed": {"accumulate_grad_batches": 3, "precision": "bf16-mixed"},
     "validate-mid-epoch": {"val_check_interval": 0.5, "accumulate_grad_batches": 4},
     "two-optimizers": {"make_module": manual_class},
+    "remembers": {"make_module": remembering_class},
     "ema": {"others": _ema},
 }
 
