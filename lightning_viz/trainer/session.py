@@ -78,12 +78,12 @@ class Session:
     def _mark(self, store: Store) -> None:
         mark_run(self.loggers, store.folder.parents[1], PLUGIN_NAME)
 
-    def earlier_records(self, method: str) -> list[Record]:
+    def earlier_records(self, name: str) -> list[Record]:
         """Read what the run that goes on has recorded, from the folder where this one writes."""
         if self.store is None:
             return []
         records = read_store(str(self.store.folder)).records
-        return [record for record in records if record.method == method and record.error is None]
+        return [record for record in records if record.name == name and record.error is None]
 
     def record(self, method: str, drawing: Drawing, moment: Moment, probe: Probe, on_error: OnError) -> None:
         """Keep a drawing in the store, and hand it to the loggers.
@@ -103,7 +103,7 @@ class Session:
         )
         if self.store is not None:
             self.store.write(record, drawing.blobs())
-        tag = f"{PLUGIN_NAME}/{method}/{drawing.layer}"
+        tag = f"{PLUGIN_NAME}/{record.name}/{drawing.layer}"
         for logger in self.loggers:
             what = f"hand pictures to the {type(logger).__name__}"
             self.attempt(what, partial(_mirror, logger, tag, drawing, scalars, moment.step), on_error)
