@@ -13,15 +13,11 @@ _DEEPEST = 50  # Python reads JSON nested deeper than it can write
 
 def run_from_store(run: str, contents: Contents) -> dict[str, Any]:
     """Describe a run by its store. Whoever wrote ``run.json``, the page gets the types that it expects."""
-    described = contents.run
     return {
         "run": run,
         "source": "store",
-        "model": _expected(described.get("model"), str),
-        "hyper_parameters": _expected(described.get("hyper_parameters"), dict),
-        "layers": _expected(described.get("layers"), list),
+        "hyper_parameters": _expected(contents.run.get("hyper_parameters"), dict),
         "last_seq": max((record.seq for record in contents.records), default=0),
-        "epoch": max((record.epoch for record in contents.records), default=None),
         "started": min((record.wall_time for record in contents.records), default=None),
         "skipped": dict(islice(contents.skipped.items(), _MOST_SKIPPED)),
     }
@@ -33,12 +29,17 @@ def run_from_images(run: str) -> dict[str, Any]:
 
 
 def to_wire(record: Record) -> dict[str, Any]:
-    """Write a record without the names of its files."""
-    return {**vars(record), "meta": _expected(record.meta, dict), "items": [*map(_item, record.items)]}
+    """Write a record without the names of its files, and without what only the store needs."""
+    sent = _without(record, "writer")
+    return {
+        **sent,
+        "meta": _expected(record.meta, dict),
+        "items": [_without(item, "file", "scale") for item in record.items],
+    }
 
 
-def _item(item: Item) -> dict[str, Any]:
-    return {name: value for name, value in vars(item).items() if name != "file"}
+def _without(part: Record | Item, *names: str) -> dict[str, Any]:
+    return {name: value for name, value in vars(part).items() if name not in names}
 
 
 def _expected(value: Any, kind: type) -> Any:

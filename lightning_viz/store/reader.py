@@ -50,7 +50,7 @@ class Contents(NamedTuple):
     """What a store holds."""
 
     records: list[Record]
-    """By method, layer and batches; of equal identity only the newest."""
+    """By name, layer and batches; of equal identity only the newest."""
     run: dict[str, Any]
     """``run.json``, empty if there is none."""
     skipped: dict[str, str]
@@ -171,7 +171,7 @@ def _newest(parts: Iterable[_Part]) -> list[Record]:
     newest: dict[tuple[str, str, int], Record] = {}
     for record in sorted((record for part in parts for record in part.records), key=lambda record: record.seq):
         if record.batches == 0 and not record.error:  # an untrained network: what came before belongs to another run
-            old = {(record.method, record.layer), (record.method, "")}
+            old = {(record.name, record.layer), (record.name, "")}
             newest = {key: known for key, known in newest.items() if key[:2] not in old or key[2] == 0}
         newest[record.identity] = record
     return [newest[identity] for identity in sorted(newest)]

@@ -1,4 +1,4 @@
-"""Schema v1: what a record is, as an object and as JSON.
+"""Schema v2: what a record is, as an object and as JSON.
 
 A store is the folder ``<run>/plugins/lightning_viz/``::
 
@@ -10,25 +10,26 @@ A store is the folder ``<run>/plugins/lightning_viz/``::
     probes/given-<hash>.npz      the images that pictures were made from (captured-<hash>.npz: from the loader)
     probes/<hash>-0.png          the same as pictures, one each; or a sheet of the thumbnails of an embedding's points
 
-No file is ever changed after it has appeared under its name.
+No file is ever changed after it has appeared under its name. Schema 1 is read too: there a record has no name but its
+method, no writer, and no item has a scale.
 """
 
 import json
 import math
 import re
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 __all__ = ["PLUGIN_NAME", "SCHEMA_VERSION", "Item", "Record", "SchemaError", "parse_object", "portable", "store_folder"]
 
 PLUGIN_NAME = "lightning_viz"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 class SchemaError(ValueError):
-    """A file of the store that is not what schema v1 says; the message says what is wrong."""
+    """A file of the store that is not what the schema says; the message says what is wrong."""
 
 
 def store_folder(run: str) -> str:
@@ -38,7 +39,18 @@ def store_folder(run: str) -> str:
 
 @dataclass(frozen=True)
 class Item:
-    """One file of a record: a picture (PNG) or values (float32 .npy)."""
+    """One file of a record: a picture (PNG) or values (float32 .npy).
+
+    Attributes:
+        kind: Which of the two.
+        name: Tells it from the other values of its record; ``http_api.md`` lists them by method.
+        file: Below the store.
+        shape: Of the array; of a picture ``(H, W, 3)``.
+        dtype: What the file holds: ``"uint8"``, ``"float32"``.
+        caption: Of a picture.
+        scale: Room for values kept in fewer bits: stored numbers run from ``scale[0]`` to ``scale[1]``. None: they
+            are the values themselves.
+    """
 
     kind: Literal["picture", "values"]
     name: str
@@ -46,8 +58,7 @@ class Item:
     shape: tuple[int, ...]
     dtype: str
     caption: str = ""
-    unit: int | None = None
-    image_id: int | None = None
+    scale: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,8 @@ class Record:
         meta: What it takes to compare it (vmin, vmax, kernel, stride, ...).
         probe: Hash of the probe that it was made from; None when the method needs no images.
         error: What went wrong, when drawing failed.
+        name: Tells two callbacks of one class apart; the method when left out.
+        writer: Room for the id of the process that wrote it; empty for now.
     """
 
     method: str
@@ -82,11 +95,17 @@ class Record:
     meta: dict[str, Any] = field(default_factory=dict)
     probe: str | None = None
     error: str | None = None
+    name: str = ""
+    writer: str = ""
+
+    def __post_init__(self) -> None:
+        """Take the method for the name where there is none."""
+        object.__setattr__(self, "name", self.name or self.method)
 
     @property
     def identity(self) -> tuple[str, str, int]:
         """What makes two records the same one: a resume that goes back records it again."""
-        return self.method, self.layer, self.batches
+        return self.name, self.layer, self.batches
 
     def to_json(self) -> str:
         """Write on one line. NaN and infinity, which JSON lacks, become strings."""
@@ -102,10 +121,13 @@ class Record:
         content = parse_object(text)
         if not isinstance(content.get("schema"), int):
             raise SchemaError("not a record of lightning_viz")
-        if content["schema"] != SCHEMA_VERSION:
-            raise SchemaError(f"schema {content['schema']}; this version of lightning_viz reads {SCHEMA_VERSION}")
-        values = _checked(cls, content, _RECORD_TYPES)
-        values["items"] = tuple(_item(item) for item in values["items"])
+        schema = content["schema"]
+        if schema not in _TYPES:
+            known = " and ".join(map(str, _TYPES))
+            raise SchemaError(f"schema {schema}; this version of lightning_viz reads {known}")
+        of_record, of_item = _TYPES[schema]
+        values = _checked(content, of_record)
+        values["items"] = tuple(_item(item, of_item) for item in values["items"])
         for name in ("epoch", "wall_time"):
             values[name] = _float(values[name])
             if not math.isfinite(values[name]):
@@ -133,13 +155,14 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
+_Types = dict[str, tuple[type, ...]]
+
 _WHOLE: tuple[type, ...] = (int,)
 _NUMBER: tuple[type, ...] = (int, float)
 _TEXT: tuple[type, ...] = (str,)
-_OPTIONAL_WHOLE: tuple[type, ...] = (int, type(None))
 _OPTIONAL_TEXT: tuple[type, ...] = (str, type(None))
 
-_RECORD_TYPES: dict[str, tuple[type, ...]] = {
+_RECORD_1: _Types = {
     "method": _TEXT,
     "layer": _TEXT,
     "batches": _WHOLE,
@@ -153,33 +176,36 @@ _RECORD_TYPES: dict[str, tuple[type, ...]] = {
     "probe": _OPTIONAL_TEXT,
     "error": _OPTIONAL_TEXT,
 }
-_ITEM_TYPES: dict[str, tuple[type, ...]] = {
+_ITEM_1: _Types = {
     "kind": _TEXT,
     "name": _TEXT,
     "file": _TEXT,
     "shape": (list,),
     "dtype": _TEXT,
     "caption": _TEXT,
-    "unit": _OPTIONAL_WHOLE,
-    "image_id": _OPTIONAL_WHOLE,
 }
+_RECORD_2: _Types = {**_RECORD_1, "name": _TEXT, "writer": _TEXT}
+_ITEM_2: _Types = {**_ITEM_1, "scale": (list, type(None))}
+_TYPES = {1: (_RECORD_1, _ITEM_1), 2: (_RECORD_2, _ITEM_2)}
+"""Of each schema that is read, the fields of a record and of an item; what an older one lacks has its default."""
+
 _FILE = re.compile(r"blobs/[0-9A-Za-z][0-9A-Za-z_.-]*\.(png|npy)")
 
 
-def _checked(cls: type, content: dict[str, Any], types: dict[str, tuple[type, ...]]) -> dict[str, Any]:
+def _checked(content: dict[str, Any], types: _Types) -> dict[str, Any]:
     for name, allowed in types.items():
         if name not in content:
             raise SchemaError(f'field "{name}" is missing')
         value = content[name]
         if not isinstance(value, allowed) or isinstance(value, bool):
             raise SchemaError(f'field "{name}" is a {type(value).__name__}')
-    return {known.name: content[known.name] for known in fields(cls)}
+    return {name: content[name] for name in types}
 
 
-def _item(content: Any) -> Item:
+def _item(content: Any, types: _Types) -> Item:
     if not isinstance(content, dict):
         raise SchemaError("an item is not an object")
-    values = _checked(Item, content, _ITEM_TYPES)
+    values = _checked(content, types)
     if values["kind"] not in ("picture", "values"):
         raise SchemaError(f'an item of kind "{values["kind"]}"')
     if not _FILE.fullmatch(values["file"]):
@@ -187,7 +213,15 @@ def _item(content: Any) -> Item:
     if not all(isinstance(size, int) and size >= 0 for size in values["shape"]):
         raise SchemaError(f"an item's shape is {values['shape']!r}")
     values["shape"] = tuple(values["shape"])
+    if values.get("scale") is not None:
+        values["scale"] = _scale(values["scale"])
     return Item(**values)
+
+
+def _scale(ends: list[Any]) -> tuple[float, float]:
+    if len(ends) != 2 or not all(type(end) in _NUMBER and math.isfinite(_float(end)) for end in ends):
+        raise SchemaError(f"an item's scale is {ends!r}, not two finite numbers")
+    return _float(ends[0]), _float(ends[1])
 
 
 def _number(name: str, value: Any) -> float:

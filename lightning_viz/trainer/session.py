@@ -82,12 +82,12 @@ class Session:
     def _mark(self, store: Store) -> None:
         mark_run(self.loggers, store.folder.parents[1], PLUGIN_NAME)
 
-    def drawn_before(self, method: str, batches: int, on_error: OnError) -> dict[str, Drawing]:
+    def drawn_before(self, name: str, batches: int, on_error: OnError) -> dict[str, Drawing]:
         """Read what the run that goes on has drawn last, by layer, from the folder where this one writes."""
         found: dict[str, Drawing] = {}
         if self.store is not None:
             what = "read what was drawn before, so that it begins anew"
-            self.attempt(what, lambda: found.update(self._last_drawings(method, batches)), on_error)
+            self.attempt(what, lambda: found.update(self._last_drawings(name, batches)), on_error)
         return found
 
     @cached_property
@@ -96,8 +96,8 @@ class Session:
         assert self.store is not None
         return read_store(str(self.store.folder)).records
 
-    def _last_drawings(self, method: str, batches: int) -> dict[str, Drawing]:
-        ours = [one for one in self._records_before if (one.method, one.error) == (method, None)]
+    def _last_drawings(self, name: str, batches: int) -> dict[str, Drawing]:
+        ours = [one for one in self._records_before if (one.name, one.error) == (name, None)]
         last = {one.layer: one for one in sorted(ours, key=lambda one: one.batches) if one.batches <= batches}
         return {layer: self._drawing(record) for layer, record in last.items()}
 
@@ -137,7 +137,7 @@ class Session:
             if drawing.projector is not None:
                 write = partial(_write_embedding, self.store, drawing, moment)
                 self.attempt("write the Projector's files", write, on_error)
-        tag = f"{PLUGIN_NAME}/{method}/{drawing.layer}"
+        tag = f"{PLUGIN_NAME}/{record.name}/{drawing.layer}"
         for logger in self.loggers:
             what = f"hand pictures to the {type(logger).__name__}"
             self.attempt(what, partial(_mirror, logger, tag, drawing, scalars, moment.step), on_error)

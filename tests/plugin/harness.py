@@ -38,7 +38,7 @@ def write_record(store: Store, epoch: int, layer: str = "conv1", **fields: Any) 
 def write_store(run: Path, epochs: int, *, indexed: bool = True) -> Store:
     """A store with one record per epoch, the untrained network first."""
     store = open_store(run)
-    store.write_run({"schema": 1, "model": "Net", "hyper_parameters": HYPER_PARAMETERS, "layers": [{"name": "conv1"}]})
+    store.write_run({"schema": 2, "model": "Net", "hyper_parameters": HYPER_PARAMETERS, "layers": [{"name": "conv1"}]})
     for epoch in range(epochs + 1):
         write_record(store, epoch)
     if indexed:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from plugin.harness import Tab, write_events, write_probe, write_record, write_store
+from plugin.harness import HYPER_PARAMETERS, Tab, write_events, write_probe, write_record, write_store
 
 from lightning_viz.plugin.files import files_in
 from lightning_viz.store import Store
@@ -65,7 +65,7 @@ def test_a_remote_run_is_read_and_its_growth_seen(tmp_path, bucket):
     response = tab.get("blob", run="run", seq=3, item=1)
     assert (response.status_code, response.data) == (200, (store.folder / "blobs/000003-filters-1.npy").read_bytes())
     (listed,) = tab.json("runs")["runs"]
-    assert (listed["source"], listed["model"], listed["last_seq"]) == ("store", "Net", 3)
+    assert (listed["source"], listed["hyper_parameters"], listed["last_seq"]) == ("store", HYPER_PARAMETERS, 3)
 
 
 def test_the_images_of_a_remote_probe_are_read(tmp_path, bucket):

@@ -115,7 +115,7 @@ def test_without_stamps_a_run_that_replaced_another_is_known_by_its_description(
     assert {record.wall_time for record in reader.read().records} == {1.8e9, 1.8e9 + 1}
     shutil.rmtree(store.folder)
     store = open_store(run)
-    store.write_run({"schema": 1, "model": "Other"})
+    store.write_run({"schema": 2, "model": "Other"})
     write_record(store, 0, wall_time=2.1e9)
     assert [record.wall_time for record in reader.read().records] == [2.1e9]
 
@@ -180,7 +180,7 @@ def test_the_number_of_skipped_files_sent_is_bounded(tab, run):
 def test_records_of_a_newer_schema_are_left_out_with_the_reason(tab, run):
     store = write_store(run, 0, indexed=False)
     record = Record("filters", "conv1", 1, 1.0, 1, 1.8e9, seq=2).to_json()
-    (store.folder / "records/000002-filters.json").write_text(record.replace('"schema": 1', '"schema": 2'))
+    (store.folder / "records/000002-filters.json").write_text(record.replace('"schema": 2', '"schema": 3'))
     (listed,) = tab.json("runs")["runs"]
-    assert listed["skipped"] == {"records/000002-filters.json": "schema 2; this version of lightning_viz reads 1"}
+    assert listed["skipped"] == {"records/000002-filters.json": "schema 3; this version of lightning_viz reads 1 and 2"}
     assert seqs(tab) == [1]

@@ -22,6 +22,7 @@ from tensorboard.data.provider import RunTagFilter
 from torch.utils.tensorboard import SummaryWriter
 
 from lightning_viz.plugin import backend
+from lightning_viz.store import Record
 
 EPOCHS = 3
 NO_PROBE = "0123456789abcdef"
@@ -47,30 +48,18 @@ def test_runs_with_a_store_or_images_are_listed(tab):
     assert runs["a/version_0"] == {
         "run": "a/version_0",
         "source": "store",
-        "model": "Net",
         "hyper_parameters": HYPER_PARAMETERS,
-        "layers": [{"name": "conv1"}],
         "last_seq": EPOCHS + 1,
-        "epoch": 3.0,
         "started": 1.8e9,
         "skipped": {},
     }
-    nothing = {
-        "model": "",
-        "hyper_parameters": {},
-        "layers": [],
-        "last_seq": 0,
-        "epoch": None,
-        "started": None,
-        "skipped": {},
-    }
+    nothing = {"hyper_parameters": {}, "last_seq": 0, "started": None, "skipped": {}}
     assert runs["events_only"] == {"run": "events_only", "source": "images", **nothing}
     assert runs["fails"] == {
         "run": "fails",
         "source": "store",
         **nothing,
         "last_seq": 1,
-        "epoch": 0.0,
         "started": 1.8e9,
     }
 
@@ -95,8 +84,6 @@ def test_records_come_in_the_order_in_which_they_were_written(tab):
             "shape": [12, 20, 3],
             "dtype": "uint8",
             "caption": "<b>bold</b>",
-            "unit": None,
-            "image_id": None,
         },
         {
             "kind": "values",
@@ -104,10 +91,21 @@ def test_records_come_in_the_order_in_which_they_were_written(tab):
             "shape": [2, 3, 5],
             "dtype": "float32",
             "caption": "",
-            "unit": None,
-            "image_id": None,
         },
     ]
+
+
+def test_a_record_has_the_fields_that_the_page_reads(tab):
+    (record, *_) = tab.json("records", run="a/version_0")["records"]
+    assert {*record} == {*vars(Record("filters", "conv1", 0, 0.0, 0, 0.0))} - {"writer"}
+    assert record["name"] == "filters"
+
+
+def test_a_name_survives_the_wire(tmp_path):
+    write_events(tmp_path / "run")
+    write_record(open_store(tmp_path / "run"), 0, name="first filters", writer="a process")
+    (record,) = Tab(tmp_path).json("records", run="run")["records"]
+    assert (record["method"], record["name"]) == ("filters", "first filters")
 
 
 def test_only_records_after_the_given_one_are_sent(tab):

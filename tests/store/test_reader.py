@@ -67,10 +67,10 @@ def test_a_folder_that_can_not_be_listed_is_reported(store):
     assert contents == ([written], {}, {f"{store.folder}/records": "can't be read (Permission denied)"})
 
 
-def test_records_come_by_method_layer_and_batches(store):
+def test_records_come_by_name_layer_and_batches(store):
     names = [("b", "conv1", 10), ("a", "conv2", 1), ("b", "conv1", 9), ("a", "conv1", 2)]
-    for method, layer, batches in names:
-        store.write(replace(RECORD, method=method, layer=layer, batches=batches))
+    for name, layer, batches in names:
+        store.write(replace(RECORD, name=name, layer=layer, batches=batches))
     assert [record.identity for record in read_store(str(store.folder)).records] == sorted(names)
 
 
@@ -81,6 +81,16 @@ def test_newest_of_equal_identity_wins_wherever_it_lies(store, indexed):
         if number in indexed:
             store.write_index()
     assert read_store(str(store.folder)).records == [newest]
+
+
+def test_two_callbacks_of_one_method_are_told_apart_by_name(store):
+    written = [
+        store.write(replace(RECORD, name=name, batches=batches)) for batches in (1, 2) for name in ("large", "small")
+    ]
+    assert read_store(str(store.folder)).records == [written[0], written[2], written[1], written[3]]
+    # A new run in the same folder, of which only one has drawn yet: it replaces its own records.
+    anew = store.write(replace(RECORD, name="small", batches=0))
+    assert read_store(str(store.folder)).records == [written[0], written[2], anew]
 
 
 def test_newest_wins_also_when_the_older_index_is_read_last():
@@ -165,7 +175,7 @@ def test_what_does_not_belong_is_reported_with_a_reason(store):
         "notes.txt": b"hello",
         "empty.json": b"",
         "latin.json": LINE.replace("conv1", "é").encode("latin-1"),
-        "newer.json": LINE.replace('"schema": 1', '"schema": 2').encode(),
+        "newer.json": LINE.replace('"schema": 2', '"schema": 3').encode(),
         "deep.json": b"[" * 100_000,
         "null.json": b"null",
     }
@@ -177,7 +187,7 @@ def test_what_does_not_belong_is_reported_with_a_reason(store):
     assert contents.skipped.keys() == {f"records/{name}" for name in (*bad, "folder.json")}
     assert all(contents.skipped.values())
     assert contents.skipped["records/folder.json"] == "can't be read (Is a directory)"
-    assert contents.skipped["records/newer.json"] == "schema 2; this version of lightning_viz reads 1"
+    assert contents.skipped["records/newer.json"] == "schema 3; this version of lightning_viz reads 1 and 2"
 
 
 def test_an_index_says_the_line_that_it_skips(store):

@@ -19,13 +19,15 @@ RECORD = Record(
     wall_time=1.8e9,
     seq=3,
     items=(
-        Item("picture", "picture 0", "blobs/000003-filters-0.png", (12, 20, 3), "uint8", "a caption", 4, 7),
-        Item("values", "weight", "blobs/000003-filters-1.npy", (4, 3, 5, 5), "float32"),
+        Item("picture", "picture 0", "blobs/000003-filters-0.png", (12, 20, 3), "uint8", "a caption"),
+        Item("values", "weight", "blobs/000003-filters-1.npy", (4, 3, 5, 5), "float32", scale=(-0.5, 2.0)),
     ),
     scalars={"max": 1.0, "nan": math.nan, "up": math.inf, "down": -math.inf},
     meta={"stride": [2, 1], "scale": "filter"},
     probe="0123abcd",
     error="ValueError: no",
+    name="first filters",
+    writer="a process",
 )
 
 TEXT = st.text(st.characters())
@@ -46,8 +48,7 @@ ITEMS = st.builds(
     shape=st.lists(st.integers(0, 2**40), max_size=5).map(tuple),
     dtype=TEXT,
     caption=TEXT,
-    unit=st.none() | st.integers(),
-    image_id=st.none() | st.integers(),
+    scale=st.none() | st.tuples(FINITE, FINITE),
 )
 RECORDS = st.builds(
     Record,
@@ -63,6 +64,8 @@ RECORDS = st.builds(
     meta=st.dictionaries(TEXT, META, max_size=3),
     probe=st.none() | TEXT,
     error=st.none() | TEXT,
+    name=TEXT,
+    writer=TEXT,
 )
 
 
@@ -129,7 +132,8 @@ def test_a_missing_field_is_named(field):
     [
         ("[1]", "not a JSON object"),
         ("{}", "not a record of lightning_viz"),
-        (edited(schema=SCHEMA_VERSION + 1), f"schema {SCHEMA_VERSION + 1}; this version of lightning_viz reads 1"),
+        (edited(schema=SCHEMA_VERSION + 1), "schema 3; this version of lightning_viz reads 1 and 2"),
+        (edited(schema=0), "schema 0; this version of lightning_viz reads 1 and 2"),
         (edited(schema="1"), "not a record of lightning_viz"),
         (edited(batches=1.5), 'field "batches" is a float'),
         (edited(batches=True), 'field "batches" is a bool'),
@@ -148,7 +152,14 @@ def test_a_missing_field_is_named(field):
         (edited().encode("utf-16")[3:], "not whole JSON"),
         (b"\xff\xfe\xff" + edited().encode(), "not whole JSON"),
         (edited_item(kind="film"), 'an item of kind "film"'),
-        (edited_item(unit="3"), 'field "unit" is a str'),
+        (edited(name=None), 'field "name" is a NoneType'),
+        (edited(writer=3), 'field "writer" is a int'),
+        (edited_item(scale=3), 'field "scale" is a int'),
+        (edited_item(scale=[1.0]), r"an item's scale is \[1.0\], not two finite numbers"),
+        (edited_item(scale=[0, "1"]), "not two finite numbers"),
+        (edited_item(scale=[True, 1]), "not two finite numbers"),
+        (edited_item(scale=[0, 10**400]), "too large for a float"),
+        (edited_item(scale=[0.0, 1.5]).replace("[0.0, 1.5]", "[0.0, 1e999]"), "not two finite numbers"),
         (edited_item(shape=[4, -1]), r"an item's shape is \[4, -1\]"),
         (edited_item(shape=[4, 1.5]), r"an item's shape is \[4, 1.5\]"),
     ],
@@ -180,9 +191,20 @@ def test_fields_of_the_future_are_passed_over():
     assert Record.from_json(edited(mood="good")) == RECORD
 
 
-def test_identity_is_method_layer_and_batches():
-    assert RECORD.identity == ("filters", "features.0", 12)
+def test_identity_is_name_layer_and_batches():
+    assert RECORD.identity == ("first filters", "features.0", 12)
     assert replace(RECORD, seq=9, epoch=0.0, step=0, scalars={}).identity == RECORD.identity
+
+
+def test_a_record_is_named_after_its_method_unless_it_has_a_name():
+    assert Record("filters", "conv1", 1, 1.0, 1, 1.8e9).name == "filters"
+
+
+def test_schema_1_has_no_name_no_writer_and_no_scale():
+    content = json.loads(edited(schema=1, name=[], writer=[]))
+    content["items"][1]["scale"] = "what it likes"
+    items = tuple(replace(item, scale=None) for item in RECORD.items)
+    assert Record.from_json(json.dumps(content)) == replace(RECORD, name="filters", writer="", items=items)
 
 
 def test_an_object_is_parsed_from_bytes_and_text():
