@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
+from lightning_viz.introspection.interrupts import Interrupts
 from lightning_viz.introspection.state import python_state, restore_storage, restore_tensor
 
 __all__ = ["isolated", "random_streams"]
 
 
-@contextmanager
-def isolated(model: nn.Module) -> Iterator[nn.Module]:
+def isolated(model: nn.Module) -> AbstractContextManager[nn.Module]:
     """Lend a model for looking at, and give it back exactly as it was, whatever happens inside.
 
     Inside: every submodule is in eval mode, each ``.grad`` is None, gradients can be computed (also when the caller is
@@ -54,17 +54,48 @@ def isolated(model: nn.Module) -> Iterator[nn.Module]:
         >>> model.training
         True
     """
-    with ExitStack() as borrowed:
-        if id(model) in _lent:
-            borrows = _NESTED_BORROWS
-        else:
-            _refuse_what_cannot_be_lent(model)
-            _lent.add(id(model))
-            borrowed.callback(_lent.discard, id(model))
-            borrows = _BORROWS
-        for borrow in borrows:
-            borrowed.enter_context(borrow(model))
-        yield model
+    return _Loan(model)
+
+
+class _Loan(AbstractContextManager[nn.Module]):
+    """Ctrl-C waits while things are borrowed or given back.
+
+    A class, since between a generator's ``yield`` and the body of ``with`` an interrupt would leave the generator
+    behind; between a class's ``__enter__`` and the body there is no such moment.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._borrowed = ExitStack()
+        self._interrupts = Interrupts(_Loan.__enter__, _Loan.__exit__)
+
+    def __enter__(self) -> nn.Module:
+        model = self._model
+        self._interrupts.hold()
+        try:
+            with ExitStack() as borrowed:
+                if id(model) in _lent:
+                    borrows = _NESTED_BORROWS
+                else:
+                    _refuse_what_cannot_be_lent(model)
+                    _lent.add(id(model))
+                    borrowed.callback(_lent.discard, id(model))
+                    borrows = _BORROWS
+                for borrow in borrows:
+                    borrowed.enter_context(borrow(model))
+                self._interrupts.raise_waiting()
+                self._borrowed = borrowed.pop_all()
+        except BaseException:
+            self._interrupts.let_go()
+            raise
+        return model
+
+    def __exit__(self, *error: Any) -> bool | None:
+        try:
+            return self._borrowed.__exit__(*error)
+        finally:
+            self._interrupts.let_go()
+            self._interrupts.raise_waiting()
 
 
 def _refuse_what_cannot_be_lent(model: nn.Module) -> None:

@@ -1,4 +1,6 @@
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 
@@ -330,3 +332,59 @@ def test_sharded_weights_are_refused_with_the_way_out(mark: str) -> None:
     setattr(model.weight, mark, True)
     with pytest.raises(RuntimeError, match="sharded over processes.*summon_full_params"), isolated(model):
         pytest.fail("lent")
+
+
+def test_an_interrupt_leaves_nothing_half_done() -> None:
+    """Hundreds of interrupts at random moments of very short loans, in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    loans, interrupts, wrong = map(int, done.stdout.split())
+    assert loans > interrupts > 100
+    assert wrong == 0
+
+
+INTERRUPTED = """
+import os, random, signal, threading, time
+import torch
+from torch import nn
+from lightning_viz import isolated
+from lightning_viz.introspection import isolation
+
+def interrupt():
+    while interrupts < 300:
+        time.sleep(random.uniform(0.0002, 0.002))
+        if lending:
+            os.kill(os.getpid(), signal.SIGINT)
+
+def wait(seconds):
+    try:
+        time.sleep(seconds)
+    except KeyboardInterrupt:  # one that was on its way
+        wait(seconds)
+
+model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+grads = [torch.ones_like(parameter) for parameter in model.parameters()]
+for parameter, grad in zip(model.parameters(), grads):
+    parameter.grad = grad
+handler, lending = signal.getsignal(signal.SIGINT), False
+loans = interrupts = wrong = 0
+threading.Thread(target=interrupt, daemon=True).start()
+while interrupts < 300:
+    loans += 1
+    try:
+        lending = True
+        with isolated(model):
+            pass
+        lending = False
+    except KeyboardInterrupt:
+        lending = False
+        interrupts += 1
+        wait(0.002)
+        same = all(one.grad is grad for one, grad in zip(model.parameters(), grads))
+        wrong += not same or bool(isolation._lent) or signal.getsignal(signal.SIGINT) is not handler
+        for parameter, grad in zip(model.parameters(), grads):
+            parameter.grad = grad
+        isolation._lent.clear()
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+print(loans, interrupts, wrong)
+"""
