@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_viz.functional.aten.batch_norm import NORMALISATIONS, by_batch
-from lightning_viz.functional.aten.boxes import Box, Side, united, whole
+from lightning_viz.functional.aten.boxes import Box, Side, bounding_box, whole_map
 from lightning_viz.functional.aten.windows import NotFollowedError, window
 from lightning_viz.functional.empirical_receptive_field import measured_field, refusal
 from lightning_viz.introspection.isolation import isolated
@@ -130,8 +130,8 @@ def _followed(traced: Trace, layer: str) -> Box:
         for output in step.outputs:
             if output in boxes:
                 for value, seen in _seen_by(step, boxes[output], traced):
-                    box = whole(traced.shapes[value]) if seen.rows.stride == 0 else seen
-                    boxes[value] = united(boxes.get(value), box, traced.shapes[value])
+                    box = whole_map(traced.shapes[value]) if seen.rows.stride == 0 else seen
+                    boxes[value] = bounding_box(boxes.get(value), box, traced.shapes[value])
     if 0 not in boxes:
         raise ValueError(refusal(WHO, layer, "does not depend on the images"))
     return boxes[0]
@@ -151,13 +151,14 @@ def _seen_by(step: Step, box: Box, traced: Trace) -> list[tuple[int, Box]]:
         left, _, top, _ = given["pad"]
         return [(inputs[0], Box(_earlier(box.rows, top), _earlier(box.columns, left)))]
     if name in _OVER_SPACE and len(shapes[0]) == 4 and _OVER_SPACE[name](given):
-        return [(inputs[0], whole(shapes[0]))]
+        return [(inputs[0], whole_map(shapes[0]))]
     if name in _RESHAPES and all(_keeps_places(step, one, shape) for one in shapes):
         return [(value, box) for value in inputs]
     if name in _POINTWISE and all(one[-2:] in (shape[-2:], (1, 1)) and len(one) == 4 for one in shapes):
         # A gate has one value for all places.
         return [
-            (value, box if one[-2:] == shape[-2:] else whole(one)) for value, one in zip(inputs, shapes, strict=True)
+            (value, box if one[-2:] == shape[-2:] else whole_map(one))
+            for value, one in zip(inputs, shapes, strict=True)
         ]
     raise NotFollowedError(name)
 

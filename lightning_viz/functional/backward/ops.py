@@ -8,18 +8,18 @@ from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d, pad, pixel_shuffle
 
 from lightning_viz.functional.aten.batch_norm import NORMALISATIONS, affine, by_batch
-from lightning_viz.functional.aten.boxes import Box, Pairs, empty, seen_in
+from lightning_viz.functional.aten.boxes import Box, Pairs, crop_boxes, empty_boxes
 from lightning_viz.functional.aten.windows import NotFollowedError, at_axis, window
 from lightning_viz.functional.backward.rules import Rule
 from lightning_viz.introspection.trace import Step, Trace, Value
 
-__all__ = ["Flow", "flows_down", "keep_for"]
+__all__ = ["BackwardStep", "backward_of", "keep_for"]
 
 Signal = Tensor
 """``(P, C, rows, columns)``: what arrives in the box of a value, for each pair."""
 
 
-class Flow(NamedTuple):
+class BackwardStep(NamedTuple):
     """What goes from a step's output to one of its inputs: in which box it arrives, and how."""
 
     value: int
@@ -44,7 +44,9 @@ def keep_for(rule: Rule) -> Callable[[str, Mapping[str, Any], Sequence[Tensor]],
     return keep
 
 
-def flows_down(step: Step, output: int, box: Box, trace: Trace, rule: Rule, scale: Tensor | None = None) -> list[Flow]:
+def backward_of(
+    step: Step, output: int, box: Box, trace: Trace, rule: Rule, scale: Tensor | None = None
+) -> list[BackwardStep]:
     """Say what flows from the output of an operation to its inputs.
 
     Args:
@@ -64,14 +66,14 @@ def flows_down(step: Step, output: int, box: Box, trace: Trace, rule: Rule, scal
     if name in _RECTIFIERS:
         return [_through_rectifier(step, box, rule)]
     if name in _IDENTITIES:
-        return [Flow(_value(given["self"], name), box, lambda signal, pairs: signal)]
+        return [BackwardStep(_value(given["self"], name), box, lambda signal, pairs: signal)]
     if name in NORMALISATIONS:
         return [_through_normalisation(step, box)]
     if name == "convolution":
         return [_through_convolution(step, box, scale)]
-    if name not in _WAYS:
+    if name not in _BACKWARD:
         raise NotFollowedError(name)
-    return _WAYS[name](step, box, trace)
+    return _BACKWARD[name](step, box, trace)
 
 
 def _value(argument: Any, name: str) -> int:
@@ -80,7 +82,7 @@ def _value(argument: Any, name: str) -> int:
     return argument.number
 
 
-def _through_rectifier(step: Step, box: Box, rule: Rule) -> Flow:
+def _through_rectifier(step: Step, box: Box, rule: Rule) -> BackwardStep:
     if step.operation != "relu" and (
         _RECTIFIERS[step.operation] and any(step.arguments[name] != 0 for name in _RECTIFIERS[step.operation])
     ):
@@ -89,9 +91,9 @@ def _through_rectifier(step: Step, box: Box, rule: Rule) -> Flow:
     def apply(signal: Signal, pairs: Pairs) -> Signal:
         if rule != "gradient":
             signal = signal.clamp(min=0)
-        return signal if rule == "deconvnet" else signal * seen_in(step.kept, box, pairs)
+        return signal if rule == "deconvnet" else signal * crop_boxes(step.kept, box, pairs)
 
-    return Flow(_value(step.arguments["self"], step.operation), box, apply)
+    return BackwardStep(_value(step.arguments["self"], step.operation), box, apply)
 
 
 def _upper_bound(arguments: Mapping[str, Any]) -> float | None:
@@ -99,15 +101,15 @@ def _upper_bound(arguments: Mapping[str, Any]) -> float | None:
     return None if bound is None else float(bound)
 
 
-def _through_normalisation(step: Step, box: Box) -> Flow:
+def _through_normalisation(step: Step, box: Box) -> BackwardStep:
     given = step.arguments
     if by_batch(given):
         raise NotFollowedError("normalisation by the batch's own statistics")
     scale = affine(given)[0].detach()
-    return Flow(_value(given["input"], step.operation), box, _times(scale.reshape(1, -1, 1, 1)), scale)
+    return BackwardStep(_value(given["input"], step.operation), box, _times(scale.reshape(1, -1, 1, 1)), scale)
 
 
-def _through_convolution(step: Step, box: Box, scale: Tensor | None) -> Flow:
+def _through_convolution(step: Step, box: Box, scale: Tensor | None) -> BackwardStep:
     given, weight = step.arguments, step.arguments["weight"]
     if given["transposed"] or not isinstance(weight, Tensor) or weight.ndim != 4:
         raise NotFollowedError("a transposed convolution, or weights that depend on the images")
@@ -123,7 +125,7 @@ def _through_convolution(step: Step, box: Box, scale: Tensor | None) -> Flow:
             down: Tensor = conv_transpose2d(signal, filters, stride=stride, dilation=dilation, groups=groups)
             return down
 
-    return Flow(_value(given["input"], "convolution"), arrives, apply)
+    return BackwardStep(_value(given["input"], "convolution"), arrives, apply)
 
 
 def _small_strided(filters: Tensor, stride: int) -> Callable[[Signal, Pairs], Signal]:
@@ -145,7 +147,7 @@ def _small_strided(filters: Tensor, stride: int) -> Callable[[Signal, Pairs], Si
     return apply
 
 
-def _through_max_pool(step: Step, box: Box, trace: Trace) -> list[Flow]:
+def _through_max_pool(step: Step, box: Box, trace: Trace) -> list[BackwardStep]:
     kernel = [at_axis(step.arguments["kernel_size"], axis) for axis in (0, 1)]
     arrives, steps = window(step, box, kernel)
     switches = _switches(step, trace, steps)
@@ -165,14 +167,14 @@ def _through_max_pool(step: Step, box: Box, trace: Trace) -> list[Flow]:
         rows, columns = (
             torch.arange(size, device=device) * step for size, step in zip(signal.shape[2:], strides, strict=True)
         )
-        places = within[seen_in(switches, box, pairs).long()] + (rows[:, None] * sizes[1] + columns)
+        places = within[crop_boxes(switches, box, pairs).long()] + (rows[:, None] * sizes[1] + columns)
         # Where windows overlap it adds up.
         down: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
-            signal, empty(signal, len(signal), arrives), kernel, strides, [0, 0], dilations, False, places
+            signal, empty_boxes(signal, len(signal), arrives), kernel, strides, [0, 0], dilations, False, places
         )
         return down
 
-    return [Flow(_value(step.arguments["self"], "max_pool2d"), arrives, apply)]
+    return [BackwardStep(_value(step.arguments["self"], "max_pool2d"), arrives, apply)]
 
 
 def _switches(step: Step, trace: Trace, steps: Sequence[tuple[int, int]]) -> Tensor:
@@ -191,7 +193,7 @@ def _switches(step: Step, trace: Trace, steps: Sequence[tuple[int, int]]) -> Ten
     return number.to(kind).contiguous(memory_format=torch.channels_last)
 
 
-def _through_average_pool(step: Step, box: Box, trace: Trace) -> list[Flow]:
+def _through_average_pool(step: Step, box: Box, trace: Trace) -> list[BackwardStep]:
     given = step.arguments
     padded = any(given["padding"]) and not given["count_include_pad"]
     if padded or given["ceil_mode"] or given["divisor_override"]:
@@ -200,12 +202,12 @@ def _through_average_pool(step: Step, box: Box, trace: Trace) -> list[Flow]:
     arrives, steps = window(step, box, kernel)
 
     def apply(signal: Signal, pairs: Pairs) -> Signal:
-        share, down = signal / (kernel[0] * kernel[1]), empty(signal, len(signal), arrives).zero_()
+        share, down = signal / (kernel[0] * kernel[1]), empty_boxes(signal, len(signal), arrives).zero_()
         for place in _window_places(kernel, steps, signal):
             down[place] += share
         return down
 
-    return [Flow(_value(given["self"], "avg_pool2d"), arrives, apply)]
+    return [BackwardStep(_value(given["self"], "avg_pool2d"), arrives, apply)]
 
 
 def _window_places(
@@ -226,16 +228,16 @@ def _window_places(
     ]
 
 
-def _through_sum(step: Step, box: Box, trace: Trace) -> list[Flow]:
-    flows = []
+def _through_sum(step: Step, box: Box, trace: Trace) -> list[BackwardStep]:
+    found = []
     for name, sign in (("self", 1), ("other", step.arguments.get("alpha", 1) * (1 if step.operation == "add" else -1))):
         argument = step.arguments[name]
         if not isinstance(argument, Value):
             continue
         if trace.shapes[argument.number] != trace.shapes[step.outputs[0]]:
             raise NotFollowedError("a sum of maps of different size")
-        flows.append(Flow(argument.number, box, _times(sign)))
-    return flows
+        found.append(BackwardStep(argument.number, box, _times(sign)))
+    return found
 
 
 def _times(factor: float | Tensor) -> Callable[[Signal, Pairs], Signal]:
@@ -244,7 +246,7 @@ def _times(factor: float | Tensor) -> Callable[[Signal, Pairs], Signal]:
     return lambda signal, pairs: signal * factor
 
 
-def _through_product(step: Step, box: Box, trace: Trace) -> list[Flow]:
+def _through_product(step: Step, box: Box, trace: Trace) -> list[BackwardStep]:
     maps, factor = step.arguments["self"], step.arguments["other"]
     if isinstance(factor, Value) and step.operation == "mul":
         maps, factor = factor, maps
@@ -257,19 +259,19 @@ def _through_product(step: Step, box: Box, trace: Trace) -> list[Flow]:
         if shape[0] != 1 or shape[2:] != (1, 1):
             raise NotFollowedError(f"{step.operation} by something that differs from place to place")
         factor = factor.detach().reshape(shape)
-    return [Flow(_value(maps, step.operation), box, _times(factor if step.operation == "mul" else 1 / factor))]
+    return [BackwardStep(_value(maps, step.operation), box, _times(factor if step.operation == "mul" else 1 / factor))]
 
 
-def _through_concatenation(step: Step, box: Box, trace: Trace) -> list[Flow]:
-    flows, first = [], 0
+def _through_concatenation(step: Step, box: Box, trace: Trace) -> list[BackwardStep]:
+    found, first = [], 0
     if step.arguments["dim"] not in (1, -3):
         raise NotFollowedError("a concatenation in space")
     for part in step.arguments["tensors"]:
         size = part.shape[1] if isinstance(part, Tensor) else trace.shapes[part.number][1]
         if isinstance(part, Value):
-            flows.append(Flow(part.number, box, _channels(first, first + size)))
+            found.append(BackwardStep(part.number, box, _channels(first, first + size)))
         first += size
-    return flows
+    return found
 
 
 def _channels(first: int, last: int) -> Callable[[Signal, Pairs], Signal]:
@@ -289,7 +291,7 @@ _RECTIFIERS: dict[str, tuple[str, ...]] = {
 
 _IDENTITIES = ("alias", "clone", "contiguous", "lift_fresh", "_to_copy")
 
-_WAYS: dict[str, Callable[[Step, Box, Trace], list[Flow]]] = {
+_BACKWARD: dict[str, Callable[[Step, Box, Trace], list[BackwardStep]]] = {
     "max_pool2d_with_indices": _through_max_pool,
     "avg_pool2d": _through_average_pool,
     "add": _through_sum,

@@ -10,25 +10,34 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_viz.functional.aten.boxes import Box, Pairs, Side, clear_outside, moved, settled, united, whole
+from lightning_viz.functional.aten.boxes import (
+    Box,
+    Pairs,
+    Side,
+    bounding_box,
+    clear_outside,
+    rebox,
+    whole_if_large,
+    whole_map,
+)
 from lightning_viz.functional.aten.windows import NotFollowedError
-from lightning_viz.functional.backward.ops import Flow, flows_down
+from lightning_viz.functional.backward.ops import BackwardStep, backward_of
 from lightning_viz.functional.backward.rules import Rule
 from lightning_viz.introspection.trace import Step, Trace
 
-__all__ = ["Descent", "descend", "plan_descent"]
+__all__ = ["BackwardPlan", "plan_backward", "run_backward"]
 
 
-class Descent(NamedTuple):
-    """A plan: for each value from the layer down its box, and what flows from it."""
+class BackwardPlan(NamedTuple):
+    """A plan: for each value from the layer down its box, and what backward from it."""
 
     layer: int
     boxes: dict[int, Box]
     shapes: Mapping[int, torch.Size]
-    flows: dict[int, list[Flow]]
+    backward: dict[int, list[BackwardStep]]
 
 
-def plan_descent(trace: Trace, layer: str, rule: Rule) -> Descent:
+def plan_backward(trace: Trace, layer: str, rule: Rule) -> BackwardPlan:
     """Plan the way down from a position of a layer.
 
     Args:
@@ -43,28 +52,28 @@ def plan_descent(trace: Trace, layer: str, rule: Rule) -> Descent:
     if start is None or len(trace.shapes[start]) != 4:
         raise NotFollowedError("the layer's output is no stack of maps that depends on the images")
     boxes = {start: Box(Side(1, 0, 1), Side(1, 0, 1))}
-    flows: dict[int, list[Flow]] = {}
+    backward: dict[int, list[BackwardStep]] = {}
     for step in reversed(trace.steps):
         for output in step.outputs:
             if output not in boxes:
                 continue
-            boxes[output] = settled(boxes[output], trace.shapes[output])
-            scale = _folded(step, output, flows)
-            flows[output] = flows_down(step, output, boxes[output], trace, rule, scale)
-            for flow in flows[output]:
-                boxes[flow.value] = united(boxes.get(flow.value), flow.box, trace.shapes[flow.value])
+            boxes[output] = whole_if_large(boxes[output], trace.shapes[output])
+            scale = _folded(step, output, backward)
+            backward[output] = backward_of(step, output, boxes[output], trace, rule, scale)
+            for flow in backward[output]:
+                boxes[flow.value] = bounding_box(boxes.get(flow.value), flow.box, trace.shapes[flow.value])
     if 0 not in boxes:
         raise NotFollowedError("nothing arrives at the images")
-    return Descent(start, boxes, trace.shapes, flows)
+    return BackwardPlan(start, boxes, trace.shapes, backward)
 
 
-def _folded(step: Step, output: int, flows: dict[int, list[Flow]]) -> Tensor | None:
+def _folded(step: Step, output: int, backward: dict[int, list[BackwardStep]]) -> Tensor | None:
     """Take the scale of a normalisation into the convolution before it, if nothing else arrives there."""
-    arriving = [(number, flow) for number, many in flows.items() for flow in many if flow.value == output]
+    arriving = [(number, flow) for number, many in backward.items() for flow in many if flow.value == output]
     if step.operation != "convolution" or len(arriving) != 1 or arriving[0][1].scale is None:
         return None
     number, flow = arriving[0]
-    flows[number] = [flow._replace(apply=_as_it_is)]
+    backward[number] = [flow._replace(apply=_as_it_is)]
     return flow.scale
 
 
@@ -72,11 +81,11 @@ def _as_it_is(signal: Tensor, pairs: Pairs) -> Tensor:
     return signal
 
 
-def descend(descent: Descent, units: Tensor, activations: Tensor, pairs: Pairs) -> Tensor:
+def run_backward(plan: BackwardPlan, units: Tensor, activations: Tensor, pairs: Pairs) -> Tensor:
     """Send activations down.
 
     Args:
-        descent: The plan, for the images that ``pairs`` counts.
+        plan: The plan, for the images that ``pairs`` counts.
         units: ``(P,)`` int64.
         activations: ``(P,)`` float.
         pairs: Image and position of each.
@@ -84,13 +93,13 @@ def descend(descent: Descent, units: Tensor, activations: Tensor, pairs: Pairs) 
     Returns:
         ``(P, C, H, W)``.
     """
-    seed = activations.new_zeros(len(units), descent.shapes[descent.layer][1], 1, 1)
+    seed = activations.new_zeros(len(units), plan.shapes[plan.layer][1], 1, 1)
     seed[torch.arange(len(units), device=units.device), units, 0, 0] = activations
-    signals = {descent.layer: seed.contiguous(memory_format=torch.channels_last)}
-    for value in sorted(descent.flows, reverse=True):
+    signals = {plan.layer: seed.contiguous(memory_format=torch.channels_last)}
+    for value in sorted(plan.backward, reverse=True):
         signal = signals.pop(value)
-        clear_outside(signal, descent.boxes[value], descent.shapes[value], pairs)
-        for flow in descent.flows[value]:
-            arrived = moved(flow.apply(signal, pairs), flow.box, descent.boxes[flow.value], pairs)
+        clear_outside(signal, plan.boxes[value], plan.shapes[value], pairs)
+        for flow in plan.backward[value]:
+            arrived = rebox(flow.apply(signal, pairs), flow.box, plan.boxes[flow.value], pairs)
             signals[flow.value] = signals[flow.value] + arrived if flow.value in signals else arrived
-    return moved(signals[0], descent.boxes[0], whole(descent.shapes[0]), pairs)
+    return rebox(signals[0], plan.boxes[0], whole_map(plan.shapes[0]), pairs)

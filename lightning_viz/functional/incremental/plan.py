@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightning_viz.functional.aten.batch_norm import NORMALISATIONS, affine, by_batch
-from lightning_viz.functional.incremental.channels_last import turn_back
-from lightning_viz.functional.incremental.ops import BOXED, PLACE_BY_PLACE, Plan, do_again, whole_maps
-from lightning_viz.functional.incremental.regions import Part, Span, channels_last
+from lightning_viz.functional.incremental.channels_last import to_channels_first
+from lightning_viz.functional.incremental.ops import BOXED, PLACE_BY_PLACE, Plan, recompute, whole_maps
+from lightning_viz.functional.incremental.regions import Region, Span, channels_last
 from lightning_viz.introspection.trace import Step, Trace, Value
 
 __all__ = ["ImagesMixError", "Plan", "Square", "keep_outputs", "make_plan", "run", "whole_maps"]
@@ -60,7 +60,7 @@ def make_plan(trace: Trace, image: Tensor, wanted: Sequence[int]) -> Plan:
     for step in trace.steps:
         clean |= dict(zip(step.outputs, step.kept, strict=True))
     needed, steps = set(wanted), []
-    for step in reversed(turn_back(trace.steps, clean, set(PLACE_BY_PLACE) - {"cat"}, wanted)):
+    for step in reversed(to_channels_first(trace.steps, clean, set(PLACE_BY_PLACE) - {"cat"}, wanted)):
         if needed & set(step.outputs):
             steps.append(step)
             needed |= set(step.inputs)
@@ -168,13 +168,13 @@ def _in_place(steps: Sequence[Step], uses: Mapping[int, int], clean: Mapping[int
 
 
 @torch.no_grad()
-def run(plan: Plan, square: Square, seen: list[int] | None = None) -> dict[int, Part]:
+def run(plan: Plan, square: Square, sizes: list[int] | None = None) -> dict[int, Region]:
     """Compute the wanted values of all variants.
 
     Args:
         plan: Of the image.
         square: What is put where.
-        seen: Gets the bytes of each value that is computed.
+        sizes: Gets the bytes of each value that is computed.
 
     Returns:
         Value to its part; a value that does not change is missing.
@@ -183,23 +183,23 @@ def run(plan: Plan, square: Square, seen: list[int] | None = None) -> dict[int, 
         Span(places, places + size, places, size)
         for places, size in zip((square.tops, square.lefts), square.content.shape[2:], strict=True)
     )
-    parts = {0: Part(channels_last(square.content), rows, columns)}
+    regions = {0: Region(channels_last(square.content), rows, columns)}
     count = len(square.tops)
     for number, step in enumerate(plan.steps):
-        inputs = [value for value in step.inputs if value in parts]
+        inputs = [value for value in step.inputs if value in regions]
         if inputs:
             output = step.outputs[0]
             if output in plan.skipped:
-                parts[output] = parts[inputs[0]]
+                regions[output] = regions[inputs[0]]
             else:
-                done = do_again(plan, step, parts, count)
-                parts |= done
-                if seen is not None:
-                    seen += [part.tensor.nbytes for part in done.values()]
+                done = recompute(plan, step, regions, count)
+                regions |= done
+                if sizes is not None:
+                    sizes += [region.tensor.nbytes for region in done.values()]
         for value in set(step.inputs):
             if plan.last_use.get(value) == number:
-                parts.pop(value, None)
-    return {value: part for value, part in parts.items() if value in plan.wanted}
+                regions.pop(value, None)
+    return {value: part for value, part in regions.items() if value in plan.wanted}
 
 
 # fmt: off
