@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import layer_norm
 
 from lightning_viz.functional.aten.linear import linear_of
+from lightning_viz.functional.aten.operations import POINTWISE, kind_of
 from lightning_viz.introspection.trace import Step, Value
 
 __all__ = ["CHANNEL_NORM", "to_channels_first"]
@@ -20,12 +21,8 @@ CHANNEL_NORM = "channel_norm"
 
 LAST, FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
 
-_VIEWS = frozenset(("view", "_unsafe_view", "reshape", "clone", "alias"))
 
-
-def to_channels_first(
-    steps: Sequence[Step], clean: dict[int, Tensor], place_by_place: Collection[str], wanted: Collection[int]
-) -> list[Step]:
+def to_channels_first(steps: Sequence[Step], clean: dict[int, Tensor], wanted: Collection[int]) -> list[Step]:
     """Rewrite what is done pixel by pixel on values ``(..., C)`` as operations on maps ``(1, C, h, w)``.
 
     A linear layer becomes a convolution with 1 x 1 filters.
@@ -33,7 +30,6 @@ def to_channels_first(
     Args:
         steps: Of one image.
         clean: Their values; those of new steps are added.
-        place_by_place: Operations that treat all numbers alike.
         wanted: Values that must keep their number.
 
     Returns:
@@ -47,7 +43,7 @@ def to_channels_first(
         arguments = {name: _rename(value, renamed) for name, value in original.arguments.items()}
         step = replace(original, arguments=arguments)
         output, source = step.outputs[0], step.inputs[0] if step.inputs else None
-        on_maps = _on_maps(step, maps_of, clean, place_by_place)
+        on_maps = _on_maps(step, maps_of, clean)
         if on_maps is not None:
             maps = next(numbers)
             height, width = clean[on_maps.inputs[0]].shape[2:]
@@ -66,7 +62,11 @@ def to_channels_first(
                 maps_of[output] = source
             if order == FIRST and source in maps_of and clean[maps_of[source]].shape == clean[output].shape:
                 renamed |= {output: maps_of[source]} if output not in wanted else {}
-        elif step.operation in _VIEWS and source in maps_of and clean[output].shape[-1] == clean[source].shape[-1]:
+        elif (
+            kind_of(step.operation) in ("view", "alias")
+            and source in maps_of
+            and clean[output].shape[-1] == clean[source].shape[-1]
+        ):
             maps_of[output] = maps_of[source]
     return rewritten
 
@@ -79,9 +79,7 @@ def _rename(argument: Any, renamed: Mapping[int, int]) -> Any:
     return argument
 
 
-def _on_maps(
-    step: Step, maps_of: Mapping[int, int], clean: Mapping[int, Tensor], place_by_place: Collection[str]
-) -> Step | None:
+def _on_maps(step: Step, maps_of: Mapping[int, int], clean: Mapping[int, Tensor]) -> Step | None:
     """Give an operation on values with channels last as one on maps; its outputs are still the old ones."""
     given, maps = step.arguments, [maps_of.get(value) for value in step.inputs]
     if not maps or None in maps or len({clean[one].shape for one in maps if one is not None}) != 1:
@@ -91,10 +89,10 @@ def _on_maps(
     if step.operation == "native_layer_norm" and list(given["normalized_shape"]) == [channels]:
         norm = partial(_channel_norm, weight=given["weight"], bias=given["bias"], eps=given["eps"])
         return Step(CHANNEL_NORM, {"self": Value(source)}, step.outputs, None, norm)
-    if step.operation in ("addmm", "mm"):
+    if kind_of(step.operation) == "matrix product":
         return _as_convolution(step, source)
     numbers = [value for value in given.values() if isinstance(value, Tensor) and value.ndim]
-    if step.operation not in place_by_place or any(tuple(one.shape) != (channels,) for one in numbers):
+    if kind_of(step.operation) not in POINTWISE or any(tuple(one.shape) != (channels,) for one in numbers):
         return None
     return replace(step, arguments={name: _as_maps(value, maps_of) for name, value in given.items()})
 

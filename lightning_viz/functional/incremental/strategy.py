@@ -9,15 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_viz.functional.incremental.plan import (
-    ImagesMixError,
-    Plan,
-    Square,
-    keep_outputs,
-    make_plan,
-    run,
-    whole_maps,
-)
+from lightning_viz.functional.incremental.ops import whole_maps
+from lightning_viz.functional.incremental.plan import ImagesMixError, Plan, keep_outputs, make_plan
 from lightning_viz.functional.incremental.query import (
     WHO,
     Answer,
@@ -31,6 +24,7 @@ from lightning_viz.functional.incremental.query import (
     score_by_model,
 )
 from lightning_viz.functional.incremental.regions import channels_last
+from lightning_viz.functional.incremental.run import Square, run
 from lightning_viz.introspection.outputs import find_scores
 from lightning_viz.introspection.trace import Trace, trace
 

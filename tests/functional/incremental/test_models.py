@@ -242,7 +242,7 @@ def test_plain_batches_are_no_larger_than_asked(monkeypatch):
 
 
 def test_a_network_with_little_local_work_runs_in_plain_batches(said, monkeypatch):
-    monkeypatch.setattr(plan, "LOCAL", 0.25)
+    monkeypatch.setattr(plan, "MIN_LOCAL_SHARE", 0.25)
     torch.manual_seed(0)
     small = nn.Sequential(nn.Conv2d(3, 2, 1), head(2, 16, 24, 300), nn.ReLU(), nn.Linear(300, 4)).eval()
     assert_as_the_loop(small, IMAGES[:1], 4, 3)
