@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_viz.data.batches import progress_bar
-from lightning_viz.functional.incremental.strategy import WHO, Grid, Question, hide, prepare
+from lightning_viz.functional.incremental.query import WHO, Grid, Query
+from lightning_viz.functional.incremental.strategy import choose_strategy, score_occlusions
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import find_layer
 from lightning_viz.introspection.outputs import (
@@ -102,22 +103,21 @@ def occlusion_map(
     grid, back = grid[order], torch.from_numpy(np.argsort(order))
     with isolated(model), torch.no_grad(), progress_bar(len(images) * len(grid), WHO, "places") as bar:
         found: list[tuple[Tensor, Tensor, Tensor]] = []
-        follow, together = True, batch_size
+        incremental = True
         for number, image in enumerate(torch.split(images.detach(), 1)):
             earlier = next((one for one in range(number) if torch.equal(images[one], image[0])), None)
             if earlier is not None:
                 found.append(found[earlier])
                 bar.update(len(grid))
                 continue
-            prepared = prepare(
-                Question(model, image, _content(image, fill), layer, unit, output), grid, size, together, follow
-            )
+            query = Query(model, image, _content(image, fill), layer, unit, output)
+            strategy = choose_strategy(query, grid, size, batch_size, incremental)
             if classes is not None:  # before a long computation
-                class_scores(prepared.before.expand(len(images), -1), classes, WHO)
-            scores, sums, prepared = hide(prepared, grid, size, bar.update)
-            found.append((prepared.before, scores[back.to(scores.device)], sums[back]))
-            if prepared.way is None:  # nor will it be for the others
-                follow, together = False, prepared.together
+                class_scores(strategy.clean_scores.expand(len(images), -1), classes, WHO)
+            scores, sums, strategy = score_occlusions(strategy, grid, size, bar.update)
+            found.append((strategy.clean_scores, scores[back.to(scores.device)], sums[back]))
+            if strategy.incremental is None:  # nor will it be for the others
+                incremental, batch_size = False, strategy.batch_size
     before, scores, sums = (torch.stack(parts) for parts in zip(*found, strict=True))
     before = probabilities(before.float(), activation)
     wanted = class_scores(before, before.argmax(1) if classes is None else classes, WHO)[1]

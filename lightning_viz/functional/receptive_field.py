@@ -1,19 +1,19 @@
 """Which part of the image a position of a layer sees."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from lightning_viz.functional.aten.batch_norm import NORMALISATIONS, by_batch
-from lightning_viz.functional.aten.boxes import Box, Side, united, whole
-from lightning_viz.functional.aten.windows import NotFollowedError, window
+from lightning_viz.functional.aten.boxes import Box, Side, bounding_box, whole_map
+from lightning_viz.functional.aten.receptive import seen_by
+from lightning_viz.functional.aten.windows import NotFollowedError
 from lightning_viz.functional.empirical_receptive_field import measured_field, refusal
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import find_layer
-from lightning_viz.introspection.trace import Step, Trace, trace
+from lightning_viz.introspection.trace import Trace, trace
 
 __all__ = ["ReceptiveField", "receptive_field", "receptive_fields"]
 
@@ -129,76 +129,9 @@ def _followed(traced: Trace, layer: str) -> Box:
     for step in reversed(traced.steps):
         for output in step.outputs:
             if output in boxes:
-                for value, seen in _seen_by(step, boxes[output], traced):
-                    box = whole(traced.shapes[value]) if seen.rows.stride == 0 else seen
-                    boxes[value] = united(boxes.get(value), box, traced.shapes[value])
+                for value, seen in seen_by(step, boxes[output], traced.shapes):
+                    box = whole_map(traced.shapes[value]) if seen.rows.stride == 0 else seen
+                    boxes[value] = bounding_box(boxes.get(value), box, traced.shapes[value])
     if 0 not in boxes:
         raise ValueError(refusal(WHO, layer, "does not depend on the images"))
     return boxes[0]
-
-
-def _seen_by(step: Step, box: Box, traced: Trace) -> list[tuple[int, Box]]:
-    """Which box of each input a box of the output depends on."""
-    name, given, inputs = step.operation, step.arguments, step.inputs
-    shapes, shape = [traced.shapes[value] for value in inputs], traced.shapes[step.outputs[0]]
-    weight = given.get("weight") if name == "convolution" else None
-    if isinstance(weight, Tensor) and weight.ndim == 4 and not given["transposed"] and len(inputs) == 1:
-        return [(inputs[0], window(step, box, weight.shape[2:])[0])]
-    if name in ("max_pool2d_with_indices", "avg_pool2d"):
-        sizes = given["kernel_size"]
-        return [(inputs[0], window(step, box, [sizes[0], sizes[-1]])[0])]
-    if name == "constant_pad_nd" and len(given["pad"]) == 4:
-        left, _, top, _ = given["pad"]
-        return [(inputs[0], Box(_earlier(box.rows, top), _earlier(box.columns, left)))]
-    if name in _OVER_SPACE and len(shapes[0]) == 4 and _OVER_SPACE[name](given):
-        return [(inputs[0], whole(shapes[0]))]
-    if name in _RESHAPES and all(_keeps_places(step, one, shape) for one in shapes):
-        return [(value, box) for value in inputs]
-    if name in _POINTWISE and all(one[-2:] in (shape[-2:], (1, 1)) and len(one) == 4 for one in shapes):
-        # A gate has one value for all places.
-        return [
-            (value, box if one[-2:] == shape[-2:] else whole(one)) for value, one in zip(inputs, shapes, strict=True)
-        ]
-    raise NotFollowedError(name)
-
-
-def _earlier(side: Side, pixels: int) -> Side:
-    return side._replace(start=side.start - pixels)
-
-
-def _keeps_places(step: Step, before: Sequence[int], after: Sequence[int]) -> bool:
-    """Whether an operation only arranges channels."""
-    given, axes = step.arguments, len(before)
-    if min(axes, len(after)) < 4 or before[-2:] != after[-2:]:
-        return False
-    named = [given[name] for name in ("dim", "dim0", "dim1") if isinstance(given.get(name), int)]
-    if isinstance(given.get("dims"), list):
-        return [dim % axes for dim in given["dims"]][-2:] == [axes - 2, axes - 1]
-    return all(dim % axes < axes - 2 for dim in named)
-
-
-def _is_global(given: Mapping[str, Any]) -> bool:
-    if "output_size" in given:
-        return tuple(given["output_size"]) == (1, 1)
-    return isinstance(given["dim"], list) and {dim % 4 for dim in given["dim"]} == {2, 3} and given["keepdim"]
-
-
-_OVER_SPACE: dict[str, Callable[[Mapping[str, Any]], bool]] = {
-    **dict.fromkeys(["_adaptive_avg_pool2d", "adaptive_max_pool2d", "mean", "amax", "sum"], _is_global),
-    **dict.fromkeys(["native_group_norm"], lambda given: True),
-    **dict.fromkeys(NORMALISATIONS, by_batch),
-}
-
-_RESHAPES = frozenset(
-    ("view", "_unsafe_view", "reshape", "transpose", "permute", "split", "split_with_sizes", "slice", "select", "cat")
-)
-
-# fmt: off
-_POINTWISE = frozenset((
-    *NORMALISATIONS,
-    "relu", "relu6", "hardtanh", "clamp", "clamp_min", "threshold", "leaky_relu", "elu", "selu", "celu", "silu",
-    "gelu", "mish", "hardswish", "hardsigmoid", "sigmoid", "tanh", "softplus", "_prelu_kernel", "native_dropout",
-    "add", "sub", "mul", "div", "rsub", "pow", "sqrt", "exp", "neg", "abs", "square", "maximum", "minimum", "clone",
-    "alias", "detach", "contiguous", "_to_copy", "lift_fresh",
-))
-# fmt: on

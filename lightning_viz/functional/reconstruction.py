@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lightning_viz.functional.aten.boxes import Pairs
 from lightning_viz.functional.aten.windows import NotFollowedError
 from lightning_viz.functional.backward.ops import keep_for
-from lightning_viz.functional.backward.plan import Descent, descend, plan_descent
+from lightning_viz.functional.backward.plan import BackwardPlan, plan_backward, run_backward
 from lightning_viz.functional.backward.rules import RULES, Rule, check_rule, gradient_of, rectified_by
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import capture, find_layer, last_call
@@ -192,20 +192,20 @@ class _Follower:
                 != found.output.shape
             ):
                 raise NotFollowedError("the layer's output has its units elsewhere")
-            descent = plan_descent(traced, self.layer, self.rule)
+            plan = plan_backward(traced, self.layer, self.rule)
         except Exception as error:  # noqa: BLE001 (tensor types of others may refuse anything; autograd knows them)
             log.debug("lightning_viz: %s goes down the plain way: %s", self.layer, error)
             return None
         self.runs = found.runs
-        return self._parts(descent, found.output, pairs)
+        return self._parts(plan, found.output, pairs)
 
     @torch.no_grad()
-    def _parts(self, descent: Descent, maps: Tensor, pairs: _Pairs) -> Iterator[tuple[Tensor, Tensor]]:
+    def _parts(self, plan: BackwardPlan, maps: Tensor, pairs: _Pairs) -> Iterator[tuple[Tensor, Tensor]]:
         numbers, units, places = pairs.settle(maps)
         activations = maps.flatten(2)[numbers, units, places]
         for part in torch.split(torch.arange(len(units)), self.size):
             at = Pairs(numbers[part], places[part] // maps.shape[3], places[part] % maps.shape[3])
-            yield part, descend(descent, units[part], activations[part], at)
+            yield part, run_backward(plan, units[part], activations[part], at)
 
 
 def _by_autograd(

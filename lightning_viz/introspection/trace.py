@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-__all__ = ["Layer", "Step", "Trace", "Value", "trace"]
+__all__ = ["Layer", "Step", "Trace", "Value", "needed_steps", "trace"]
 
 
 class Value(NamedTuple):
@@ -117,6 +117,16 @@ def trace(
     if recorder.lost_track:
         return None
     return Trace(recorder.steps, recorder.shapes | {0: images.shape}, noted, result)
+
+
+def needed_steps(steps: Sequence[Step], wanted: Sequence[int]) -> list[Step]:
+    """Leave out the operations that the wanted values do not depend on."""
+    needed, kept = set(wanted), []
+    for step in reversed(steps):
+        if needed & set(step.outputs):
+            kept.append(step)
+            needed |= set(step.inputs)
+    return kept[::-1]
 
 
 class _EnoughError(Exception):

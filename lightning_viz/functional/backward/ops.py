@@ -1,4 +1,4 @@
-"""The way back through each operation, for what arrives in a box of its output."""
+"""The backward pass through each operation, for what arrives in a box of its output."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -7,71 +7,71 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d, pad, pixel_shuffle
 
-from lightning_viz.functional.aten.batch_norm import NORMALISATIONS, affine, by_batch
-from lightning_viz.functional.aten.boxes import Box, Pairs, empty, seen_in
-from lightning_viz.functional.aten.windows import NotFollowedError, at_axis, window
+from lightning_viz.functional.aten.batch_norm import affine, by_batch, fold
+from lightning_viz.functional.aten.boxes import Box, Pairs, crop_boxes, empty_boxes
+from lightning_viz.functional.aten.operations import RECTIFIERS, kind_of
+from lightning_viz.functional.aten.windows import NotFollowedError, Window, averages_evenly, seen_box, window_of
 from lightning_viz.functional.backward.rules import Rule
-from lightning_viz.introspection.trace import Step, Trace, Value
+from lightning_viz.introspection.trace import Step, Value
 
-__all__ = ["Flow", "flows_down", "keep_for"]
+__all__ = ["BackwardStep", "Context", "backward_of", "keep_for"]
 
 Signal = Tensor
 """``(P, C, rows, columns)``: what arrives in the box of a value, for each pair."""
 
 
-class Flow(NamedTuple):
-    """What goes from a step's output to one of its inputs: in which box it arrives, and how."""
+class BackwardStep(NamedTuple):
+    """From an operation's output to one of its inputs: in which box the signal arrives, and how."""
 
     value: int
     box: Box
     apply: Callable[[Signal, Pairs], Signal]
-    scale: Tensor | None = None
-    """``(C,)``, if all it does is to scale the channels."""
+
+
+class Context(NamedTuple):
+    """What all operations need to know."""
+
+    shapes: Mapping[int, torch.Size]
+    """Of each value."""
+    rule: Rule
+    """What passes through rectifiers."""
+    norms: Mapping[int, Step]
+    """Output of a convolution to the normalisation that is folded into it."""
 
 
 def keep_for(rule: Rule) -> Callable[[str, Mapping[str, Any], Sequence[Tensor]], Any]:
-    """Say what of a forward pass the way back needs: the places of maxima, and what was positive."""
+    """Say what of a forward pass the backward pass needs: the places of maxima, and what was positive."""
 
     def keep(operation: str, arguments: Mapping[str, Any], outputs: Sequence[Tensor]) -> Any:
         if operation == "max_pool2d_with_indices":
             return outputs[1]
-        if operation in _RECTIFIERS and rule != "deconvnet":
-            most = _upper_bound(arguments)
-            passed = outputs[0] > 0 if most is None else (outputs[0] > 0) & (outputs[0] < most)
+        if operation in RECTIFIERS and rule != "deconvnet":
+            upper = arguments.get(RECTIFIERS[operation].upper or "")
+            passed = outputs[0] > 0 if upper is None else (outputs[0] > 0) & (outputs[0] < float(upper))
             return passed.contiguous(memory_format=torch.channels_last) if passed.ndim == 4 else passed
         return None
 
     return keep
 
 
-def flows_down(step: Step, output: int, box: Box, trace: Trace, rule: Rule, scale: Tensor | None = None) -> list[Flow]:
-    """Say what flows from the output of an operation to its inputs.
+def backward_of(step: Step, output: int, box: Box, context: Context) -> list[BackwardStep]:
+    """Say what goes from the output of an operation to its inputs.
 
     Args:
         step: The operation.
         output: Which of its outputs.
         box: Where in the output something arrived.
-        trace: Knows the shapes.
-        rule: What passes through rectifiers.
-        scale: ``(C,)`` by which what arrives at a convolution is still to be multiplied.
+        context: Shapes, rule and folded normalisations.
 
     Raises:
         NotFollowedError: There is no way back here through this operation.
     """
-    name, given = step.operation, step.arguments
-    if output != step.outputs[0] or len(trace.shapes[output]) != 4:
-        raise NotFollowedError(f"{name} with several outputs, or one that is no stack of maps")
-    if name in _RECTIFIERS:
-        return [_through_rectifier(step, box, rule)]
-    if name in _IDENTITIES:
-        return [Flow(_value(given["self"], name), box, lambda signal, pairs: signal)]
-    if name in NORMALISATIONS:
-        return [_through_normalisation(step, box)]
-    if name == "convolution":
-        return [_through_convolution(step, box, scale)]
-    if name not in _WAYS:
-        raise NotFollowedError(name)
-    return _WAYS[name](step, box, trace)
+    if output != step.outputs[0] or len(context.shapes[output]) != 4:
+        raise NotFollowedError(f"{step.operation} with several outputs, or one that is no stack of maps")
+    kind = kind_of(step.operation)
+    if kind not in _BACKWARD:
+        raise NotFollowedError(step.operation)
+    return _BACKWARD[kind](step, box, context)
 
 
 def _value(argument: Any, name: str) -> int:
@@ -80,42 +80,50 @@ def _value(argument: Any, name: str) -> int:
     return argument.number
 
 
-def _through_rectifier(step: Step, box: Box, rule: Rule) -> Flow:
-    if step.operation != "relu" and (
-        _RECTIFIERS[step.operation] and any(step.arguments[name] != 0 for name in _RECTIFIERS[step.operation])
-    ):
+def _unchanged(signal: Signal, pairs: Pairs) -> Signal:
+    return signal
+
+
+def _times(factor: float | Tensor) -> Callable[[Signal, Pairs], Signal]:
+    if not isinstance(factor, Tensor) and factor == 1:
+        return _unchanged
+    return lambda signal, pairs: signal * factor
+
+
+def _identity(step: Step, box: Box, context: Context) -> list[BackwardStep]:
+    return [BackwardStep(_value(step.arguments["self"], step.operation), box, _unchanged)]
+
+
+def _rectifier(step: Step, box: Box, context: Context) -> list[BackwardStep]:
+    if any(step.arguments[name] != 0 for name in RECTIFIERS[step.operation].lower):
         raise NotFollowedError(f"{step.operation} that does not begin at zero")
+    rule = context.rule
 
     def apply(signal: Signal, pairs: Pairs) -> Signal:
         if rule != "gradient":
             signal = signal.clamp(min=0)
-        return signal if rule == "deconvnet" else signal * seen_in(step.kept, box, pairs)
+        return signal if rule == "deconvnet" else signal * crop_boxes(step.kept, box, pairs)
 
-    return Flow(_value(step.arguments["self"], step.operation), box, apply)
-
-
-def _upper_bound(arguments: Mapping[str, Any]) -> float | None:
-    bound = arguments.get("max_val", arguments.get("max"))
-    return None if bound is None else float(bound)
+    return [BackwardStep(_value(step.arguments["self"], step.operation), box, apply)]
 
 
-def _through_normalisation(step: Step, box: Box) -> Flow:
-    given = step.arguments
+def _normalisation(step: Step, box: Box, context: Context) -> list[BackwardStep]:
+    given, source = step.arguments, _value(step.arguments["input"], step.operation)
     if by_batch(given):
         raise NotFollowedError("normalisation by the batch's own statistics")
-    scale = affine(given)[0].detach()
-    return Flow(_value(given["input"], step.operation), box, _times(scale.reshape(1, -1, 1, 1)), scale)
+    if source in context.norms:
+        return [BackwardStep(source, box, _unchanged)]
+    return [BackwardStep(source, box, _times(affine(given)[0].detach().reshape(1, -1, 1, 1)))]
 
 
-def _through_convolution(step: Step, box: Box, scale: Tensor | None) -> Flow:
-    given, weight = step.arguments, step.arguments["weight"]
-    if given["transposed"] or not isinstance(weight, Tensor) or weight.ndim != 4:
+def _convolution(step: Step, box: Box, context: Context) -> list[BackwardStep]:
+    window, groups = window_of(step), step.arguments["groups"]
+    if window is None:
         raise NotFollowedError("a transposed convolution, or weights that depend on the images")
-    arrives, steps = window(step, box, weight.shape[2:])
-    (stride, dilation), groups = zip(*steps, strict=True), given["groups"]
-    filters = (weight if scale is None else weight * scale.reshape(-1, 1, 1, 1)).detach()
+    filters = fold(step, context.norms.get(step.outputs[0]))[0].detach()
     filters = filters.contiguous(memory_format=torch.channels_last)
-    if groups == 1 and dilation == (1, 1) and stride[0] == stride[1] > 1 and weight.shape[1] <= FEW:
+    _, stride, _, dilation = zip(*window, strict=True)
+    if groups == 1 and dilation == (1, 1) and stride[0] == stride[1] > 1 and filters.shape[1] <= FEW_CHANNELS:
         apply = _small_strided(filters, stride[0])
     else:
 
@@ -123,7 +131,7 @@ def _through_convolution(step: Step, box: Box, scale: Tensor | None) -> Flow:
             down: Tensor = conv_transpose2d(signal, filters, stride=stride, dilation=dilation, groups=groups)
             return down
 
-    return Flow(_value(given["input"], "convolution"), arrives, apply)
+    return [BackwardStep(step.inputs[0], seen_box(window, box), apply)]
 
 
 def _small_strided(filters: Tensor, stride: int) -> Callable[[Signal, Pairs], Signal]:
@@ -145,156 +153,126 @@ def _small_strided(filters: Tensor, stride: int) -> Callable[[Signal, Pairs], Si
     return apply
 
 
-def _through_max_pool(step: Step, box: Box, trace: Trace) -> list[Flow]:
-    kernel = [at_axis(step.arguments["kernel_size"], axis) for axis in (0, 1)]
-    arrives, steps = window(step, box, kernel)
-    switches = _switches(step, trace, steps)
-    strides, dilations = zip(*steps, strict=True)
-    sizes = [side.size for side in arrives]
+def _pool_window(step: Step) -> Window:
+    window = window_of(step)
+    if window is None:
+        raise NotFollowedError(f"{step.operation} of something else than the layer's maps")
+    return window
+
+
+def _max_pool(step: Step, box: Box, context: Context) -> list[BackwardStep]:
+    window, source = _pool_window(step), step.inputs[0]
+    arrives, switches = seen_box(window, box), _switches(step.kept, context.shapes[source][3], window)
+    kernel, stride, _, dilation = zip(*window, strict=True)
+    width = arrives.columns.size
 
     def apply(signal: Signal, pairs: Pairs) -> Signal:
         device = signal.device
-        within = torch.tensor(
-            [
-                row * dilations[0] * sizes[1] + column * dilations[1]
-                for row in range(kernel[0])
-                for column in range(kernel[1])
-            ],
-            device=device,
-        )
+        in_window = [
+            row * dilation[0] * width + column * dilation[1] for row in range(kernel[0]) for column in range(kernel[1])
+        ]
         rows, columns = (
-            torch.arange(size, device=device) * step for size, step in zip(signal.shape[2:], strides, strict=True)
+            torch.arange(size, device=device) * step for size, step in zip(signal.shape[2:], stride, strict=True)
         )
-        places = within[seen_in(switches, box, pairs).long()] + (rows[:, None] * sizes[1] + columns)
+        starts = rows[:, None] * width + columns
+        indices = torch.tensor(in_window, device=device)[crop_boxes(switches, box, pairs).long()] + starts
         # Where windows overlap it adds up.
         down: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
-            signal, empty(signal, len(signal), arrives), kernel, strides, [0, 0], dilations, False, places
+            signal, empty_boxes(signal, len(signal), arrives), kernel, stride, [0, 0], dilation, False, indices
         )
         return down
 
-    return [Flow(_value(step.arguments["self"], "max_pool2d"), arrives, apply)]
+    return [BackwardStep(source, arrives, apply)]
 
 
-def _switches(step: Step, trace: Trace, steps: Sequence[tuple[int, int]]) -> Tensor:
-    """Say for each maximum at which place of its window it lay; the last places do not exist."""
-    indices, given = step.kept, step.arguments
-    width = trace.shapes[_value(given["self"], "max_pool2d")][3]
-    places = []
-    for axis, place in enumerate((indices // width, indices % width)):
-        stride, dilation = steps[axis]
-        starts = torch.arange(place.shape[2 + axis], device=place.device) * stride - at_axis(
-            given["padding"] or [0], axis
+def _switches(indices: Tensor, width: int, window: Window) -> Tensor:
+    """Say for each maximum at which place of its window it lay, from its place in maps of some width."""
+    rows, columns = (
+        (place - (torch.arange(count, device=place.device) * slide.stride - slide.padding).reshape(shape))
+        // slide.dilation
+        for place, count, slide, shape in zip(
+            (indices // width, indices % width), indices.shape[2:], window, ((-1, 1), (1, -1)), strict=True
         )
-        places.append((place - (starts[:, None] if axis == 0 else starts)) // dilation)
-    number: Tensor = places[0] * at_axis(given["kernel_size"], 1) + places[1]
+    )
+    number: Tensor = rows * window.columns.kernel + columns
     kind = torch.uint8 if number.max() < 256 else torch.int32
     return number.to(kind).contiguous(memory_format=torch.channels_last)
 
 
-def _through_average_pool(step: Step, box: Box, trace: Trace) -> list[Flow]:
-    given = step.arguments
-    padded = any(given["padding"]) and not given["count_include_pad"]
-    if padded or given["ceil_mode"] or given["divisor_override"]:
+def _average_pool(step: Step, box: Box, context: Context) -> list[BackwardStep]:
+    if not averages_evenly(step.arguments):
         raise NotFollowedError("avg_pool2d with windows that differ")
-    kernel = [at_axis(given["kernel_size"], axis) for axis in (0, 1)]
-    arrives, steps = window(step, box, kernel)
+    window = _pool_window(step)
+    arrives, (rows, columns) = seen_box(window, box), window
 
     def apply(signal: Signal, pairs: Pairs) -> Signal:
-        share, down = signal / (kernel[0] * kernel[1]), empty(signal, len(signal), arrives).zero_()
-        for place in _window_places(kernel, steps, signal):
-            down[place] += share
+        share, down = signal / (rows.kernel * columns.kernel), empty_boxes(signal, len(signal), arrives).zero_()
+        height, width = ((count - 1) * slide.stride + 1 for count, slide in zip(signal.shape[2:], window, strict=True))
+        for row in range(rows.kernel):
+            for column in range(columns.kernel):
+                down[:, :, row : row + height : rows.stride, column : column + width : columns.stride] += share
         return down
 
-    return [Flow(_value(given["self"], "avg_pool2d"), arrives, apply)]
+    return [BackwardStep(step.inputs[0], arrives, apply)]
 
 
-def _window_places(
-    kernel: Sequence[int], steps: Sequence[tuple[int, int]], signal: Signal
-) -> list[tuple[slice, slice, slice, slice]]:
-    """Where in the box below each place of the windows lies."""
-    (stride, dilation), (step, spread) = steps
-    all_of = slice(None)
-    return [
-        (
-            all_of,
-            all_of,
-            slice(row * dilation, row * dilation + (signal.shape[2] - 1) * stride + 1, stride),
-            slice(column * spread, column * spread + (signal.shape[3] - 1) * step + 1, step),
-        )
-        for row in range(kernel[0])
-        for column in range(kernel[1])
-    ]
-
-
-def _through_sum(step: Step, box: Box, trace: Trace) -> list[Flow]:
-    flows = []
+def _sum(step: Step, box: Box, context: Context) -> list[BackwardStep]:
+    found = []
     for name, sign in (("self", 1), ("other", step.arguments.get("alpha", 1) * (1 if step.operation == "add" else -1))):
         argument = step.arguments[name]
         if not isinstance(argument, Value):
             continue
-        if trace.shapes[argument.number] != trace.shapes[step.outputs[0]]:
+        if context.shapes[argument.number] != context.shapes[step.outputs[0]]:
             raise NotFollowedError("a sum of maps of different size")
-        flows.append(Flow(argument.number, box, _times(sign)))
-    return flows
+        found.append(BackwardStep(argument.number, box, _times(sign)))
+    return found
 
 
-def _times(factor: float | Tensor) -> Callable[[Signal, Pairs], Signal]:
-    if not isinstance(factor, Tensor) and factor == 1:
-        return lambda signal, pairs: signal
-    return lambda signal, pairs: signal * factor
-
-
-def _through_product(step: Step, box: Box, trace: Trace) -> list[Flow]:
+def _product(step: Step, box: Box, context: Context) -> list[BackwardStep]:
     maps, factor = step.arguments["self"], step.arguments["other"]
     if isinstance(factor, Value) and step.operation == "mul":
         maps, factor = factor, maps
     if isinstance(factor, Value):
         raise NotFollowedError(f"{step.operation} of maps by maps")
-    if isinstance(maps, Value) and trace.shapes[maps.number] != trace.shapes[step.outputs[0]]:
+    if isinstance(maps, Value) and context.shapes[maps.number] != context.shapes[step.outputs[0]]:
         raise NotFollowedError(f"{step.operation} that enlarges the maps")
     if isinstance(factor, Tensor):
         shape = (1,) * (4 - factor.ndim) + tuple(factor.shape)
         if shape[0] != 1 or shape[2:] != (1, 1):
             raise NotFollowedError(f"{step.operation} by something that differs from place to place")
         factor = factor.detach().reshape(shape)
-    return [Flow(_value(maps, step.operation), box, _times(factor if step.operation == "mul" else 1 / factor))]
+    return [BackwardStep(_value(maps, step.operation), box, _times(factor if step.operation == "mul" else 1 / factor))]
 
 
-def _through_concatenation(step: Step, box: Box, trace: Trace) -> list[Flow]:
-    flows, first = [], 0
+def _concatenation(step: Step, box: Box, context: Context) -> list[BackwardStep]:
+    found, first = [], 0
     if step.arguments["dim"] not in (1, -3):
         raise NotFollowedError("a concatenation in space")
     for part in step.arguments["tensors"]:
-        size = part.shape[1] if isinstance(part, Tensor) else trace.shapes[part.number][1]
+        size = part.shape[1] if isinstance(part, Tensor) else context.shapes[part.number][1]
         if isinstance(part, Value):
-            flows.append(Flow(part.number, box, _channels(first, first + size)))
+            found.append(BackwardStep(part.number, box, _channels(first, first + size)))
         first += size
-    return flows
+    return found
 
 
 def _channels(first: int, last: int) -> Callable[[Signal, Pairs], Signal]:
     return lambda signal, pairs: signal[:, first:last]
 
 
-FEW = 4
+FEW_CHANNELS = 4
 """Channels of what is taken for an image."""
 
-_RECTIFIERS: dict[str, tuple[str, ...]] = {
-    "relu": (),
-    "clamp": ("min",),
-    "clamp_min": ("min",),
-    "hardtanh": ("min_val",),
-    "threshold": ("threshold", "value"),
+_BACKWARD: dict[str, Callable[[Step, Box, Context], list[BackwardStep]]] = {
+    "rectifier": _rectifier,
+    "alias": _identity,
+    "copy": _identity,
+    "normalisation": _normalisation,
+    "convolution": _convolution,
+    "max_pool2d_with_indices": _max_pool,
+    "avg_pool2d": _average_pool,
+    "sum": _sum,
+    "product": _product,
+    "cat": _concatenation,
 }
-
-_IDENTITIES = ("alias", "clone", "contiguous", "lift_fresh", "_to_copy")
-
-_WAYS: dict[str, Callable[[Step, Box, Trace], list[Flow]]] = {
-    "max_pool2d_with_indices": _through_max_pool,
-    "avg_pool2d": _through_average_pool,
-    "add": _through_sum,
-    "sub": _through_sum,
-    "mul": _through_product,
-    "div": _through_product,
-    "cat": _through_concatenation,
-}
+"""By kind."""

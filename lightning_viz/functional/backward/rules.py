@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.overrides import TorchFunctionMode
 
+from lightning_viz.functional.aten.operations import KINDS, RECTIFIERS
+
 __all__ = ["RULES", "Rule", "check_rule", "gradient_of", "rectified_by"]
 
 log = logging.getLogger("lightning_viz")
@@ -135,63 +137,46 @@ class _Rectified(torch.autograd.Function):
 
 
 class _Call(NamedTuple):
-    """A function of torch that may rectify, its parameters, and with which arguments it does."""
+    """A function of torch that rectifies, or lets negative values pass."""
 
     name: str
     parameters: tuple[str, ...]
-    rectifies: Callable[[dict[str, Any]], bool]
-    passes_negative: Callable[[dict[str, Any]], bool]
+    operation: str
+    """What it is in ATen."""
     in_place: bool
 
+    def passes_negative(self, given: dict[str, Any]) -> bool:
+        return self.operation not in RECTIFIERS or (self.name == "hardtanh" and self.lower("min_val", given) < 0)
 
-def _always(given: dict[str, Any]) -> bool:
-    return True
+    def rectifies(self, given: dict[str, Any]) -> bool:
+        bounds = [self.lower(name, given) for name in RECTIFIERS[self.operation].lower]
+        return all(bound is not None and bool(torch.as_tensor(bound == 0).all()) for bound in bounds)
 
-
-def _never(given: dict[str, Any]) -> bool:
-    return False
-
-
-def _is_zero(name: str, default: float | None, given: dict[str, Any]) -> bool:
-    value = given.get(name, default)
-    return value is not None and (bool((value == 0).all()) if isinstance(value, Tensor) else value == 0)
+    def lower(self, name: str, given: dict[str, Any]) -> Any:
+        return given.get(name, -1.0 if name == "min_val" else None)
 
 
-def _thresholds_at_zero(given: dict[str, Any]) -> bool:
-    return _is_zero("threshold", None, given) and _is_zero("value", None, given)
-
-
-def _starts_below_zero(given: dict[str, Any]) -> bool:
-    return bool(given.get("min_val", -1.0) < 0)
-
-
-# fmt: off
-_PASS_NEGATIVE = (
-    "leaky_relu", "prelu", "elu", "selu", "celu", "silu", "gelu", "mish", "hardswish", "rrelu", "softplus", "tanh",
-)
-# fmt: on
-
-# Name, parameters as torch calls them, when it rectifies, when it lets negative values pass.
-_KINDS: list[tuple[str, str, Callable[[dict[str, Any]], bool], Callable[[dict[str, Any]], bool]]] = [
-    ("relu", "input inplace", _always, _never),
-    ("relu6", "input inplace", _always, _never),
-    ("clamp", "input min max", partial(_is_zero, "min", None), _never),
-    ("clip", "input min max", partial(_is_zero, "min", None), _never),
-    ("clamp_min", "input min", partial(_is_zero, "min", None), _never),
-    ("threshold", "input threshold value inplace", _thresholds_at_zero, _never),
-    ("hardtanh", "input min_val max_val inplace", partial(_is_zero, "min_val", -1.0), _starts_below_zero),
-    *((name, "input", _never, _always) for name in _PASS_NEGATIVE),
+# Name, parameters as torch calls them, operation of ATen.
+_FUNCTIONS = [
+    ("relu", "input inplace", "relu"),
+    ("relu6", "input inplace", "relu"),
+    ("clamp", "input min max", "clamp"),
+    ("clip", "input min max", "clamp"),
+    ("clamp_min", "input min", "clamp_min"),
+    ("threshold", "input threshold value inplace", "threshold"),
+    ("hardtanh", "input min_val max_val inplace", "hardtanh"),
+    *((name, "input", name) for name in (*KINDS["activation"], "prelu", "selu", "rrelu")),
 ]
 
 
 def _find_calls() -> dict[Any, _Call]:
     calls = {}
-    for name, parameters, rectifies, passes_negative in _KINDS:
+    for name, parameters, operation in _FUNCTIONS:
         for home in (F, torch, Tensor):
             for ending in ("", "_"):
                 func = getattr(home, name + ending, None)
                 if func is not None:
-                    calls[func] = _Call(name, tuple(parameters.split()), rectifies, passes_negative, ending == "_")
+                    calls[func] = _Call(name, tuple(parameters.split()), operation, ending == "_")
     return calls
 
 

@@ -1,62 +1,61 @@
-"""How each operation is done again on what differs: in boxes where that is enough, else on whole maps."""
+"""How each operation is recomputed where variants differ: in boxes where that is enough, else on whole maps."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, max_pool2d, pad
 
-from lightning_viz.functional.aten.batch_norm import NORMALISATIONS, affine, by_batch
+from lightning_viz.functional.aten.batch_norm import affine, by_batch
 from lightning_viz.functional.aten.linear import fast_linear, linear_of
+from lightning_viz.functional.aten.operations import POINTWISE, SIZES, kind_of
+from lightning_viz.functional.aten.receptive import is_global
+from lightning_viz.functional.aten.windows import averages_evenly, window_of
 from lightning_viz.functional.incremental.channels_last import CHANNEL_NORM
-from lightning_viz.functional.incremental.regions import Part, Span, channels_last, cut, join, large, paste, place
+from lightning_viz.functional.incremental.plan import Plan
+from lightning_viz.functional.incremental.regions import (
+    Region,
+    Span,
+    channels_last,
+    covers_map,
+    crop,
+    enclosing_span,
+    paste,
+    union,
+)
 from lightning_viz.introspection.trace import Step, Value
 
-__all__ = ["BOXED", "PLACE_BY_PLACE", "Plan", "do_again", "whole_maps"]
+__all__ = ["recompute", "whole_maps"]
 
 
-class Plan(NamedTuple):
-    """The operations of an image, with its values."""
-
-    steps: list[Step]
-    clean: dict[int, Tensor]
-    last_use: dict[int, int]
-    wanted: tuple[int, ...]
-    folded: dict[int, tuple[Tensor, Tensor | None]]
-    """Output of a convolution to its filters and biases, with the normalisation behind it."""
-    skipped: frozenset[int]
-    """Outputs of normalisations that were folded."""
-    in_place: frozenset[int]
-    """Outputs that may be written over their first input."""
-
-
-def whole_maps(plan: Plan, value: int, parts: Mapping[int, Part], count: int) -> Tensor:
+def whole_maps(plan: Plan, value: int, regions: Mapping[int, Region], count: int) -> Tensor:
     """Give a value of all variants as whole maps; of one that does not differ, the image's own."""
-    if value not in parts:
+    if value not in regions:
         clean = plan.clean[value]
         return clean.expand(count, *clean.shape[1:]) if clean.ndim and len(clean) == 1 else clean
-    part = parts[value]
-    if part.rows is None or part.columns is None:
-        return part.tensor
+    region = regions[value]
+    if region.rows is None or region.columns is None:
+        return region.tensor
     clean = plan.clean[value]
     whole = channels_last(clean.expand(count, *clean.shape[1:]).clone(memory_format=torch.channels_last))
-    paste(whole, part, np.zeros_like(part.rows.at), np.zeros_like(part.columns.at))
+    paste(whole, region, np.zeros_like(region.rows.start), np.zeros_like(region.columns.start))
     return whole
 
 
-def do_again(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) -> dict[int, Part]:
+def recompute(plan: Plan, step: Step, regions: Mapping[int, Region], count: int) -> dict[int, Region]:
     """Do an operation of which some input differs, for all variants."""
-    outcome = _HANDLERS.get(step.operation, _whole_again)(plan, step, parts, count)
+    outcome = _RECOMPUTE.get(kind_of(step.operation), _recompute_whole)(plan, step, regions, count)
     return outcome if isinstance(outcome, dict) else {step.outputs[0]: outcome}
 
 
-def _whole_again(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) -> dict[int, Part]:
+def _recompute_whole(plan: Plan, step: Step, regions: Mapping[int, Region], count: int) -> dict[int, Region]:
     """Do an operation on whole values; the first axis counts the variants."""
-    arguments = {name: _filled(plan, value, parts, count) for name, value in step.arguments.items()}
-    if step.operation in _SIZED:
-        name = _SIZED[step.operation]
+    arguments = {name: _whole_argument(plan, value, regions, count) for name, value in step.arguments.items()}
+    if step.operation in SIZES:
+        name = SIZES[step.operation]
         arguments[name] = [arguments[name][0] * count if arguments[name][0] > 0 else -1, *arguments[name][1:]]
         arguments["self"] = arguments["self"].contiguous()
     if step.operation == "native_group_norm":
@@ -64,215 +63,202 @@ def _whole_again(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) 
     if step.operation == "cat":  # a class token is the same for all variants
         arguments["tensors"] = [one.expand(count, *one.shape[1:]) for one in arguments["tensors"]]
     if step.operation == "as_strided":
-        return {step.outputs[0]: _as_it_was(plan, step, arguments["self"])}
-    outcome = _function(plan, step, parts)(**arguments)
+        return {step.outputs[0]: _unstrided(plan, step, arguments["self"])}
+    outcome = _callable(plan, step, regions)(**arguments)
     outputs = [one for one in (outcome if isinstance(outcome, (list, tuple)) else [outcome]) if isinstance(one, Tensor)]
     for value, output in zip(step.outputs, outputs, strict=True):
         if output.numel() != plan.clean[value].numel() * count and not step.operation.startswith("new_"):
             raise ValueError(f"the values of {count} images are not {count} times as many ({step.operation})")
-    return {value: Part(output) for value, output in zip(step.outputs, outputs, strict=True)}
+    return {value: Region(output) for value, output in zip(step.outputs, outputs, strict=True)}
 
 
-def _as_it_was(plan: Plan, step: Step, whole: Tensor) -> Part:
+def _unstrided(plan: Plan, step: Step, whole: Tensor) -> Region:
     """Global pooling of maps whose channels lie last ends with it, and changes nothing but strides."""
     before, after = plan.clean[step.inputs[0]], plan.clean[step.outputs[0]]
     if before.shape != after.shape or not torch.equal(before, after):
         raise ValueError("strides of memory are chosen by hand (as_strided)")
-    return Part(whole)
+    return Region(whole)
 
 
-def _filled(plan: Plan, argument: Any, parts: Mapping[int, Part], count: int) -> Any:
+def _whole_argument(plan: Plan, argument: Any, regions: Mapping[int, Region], count: int) -> Any:
     if isinstance(argument, Value):
-        return whole_maps(plan, argument.number, parts, count)
+        return whole_maps(plan, argument.number, regions, count)
     if isinstance(argument, list):
-        return [_filled(plan, one, parts, count) for one in argument]
+        return [_whole_argument(plan, one, regions, count) for one in argument]
     return argument
 
 
-def _boxed(plan: Plan, value: int, parts: Mapping[int, Part], rows: Span, columns: Span) -> Tensor:
+def _in_boxes(plan: Plan, value: int, regions: Mapping[int, Region], rows: Span, columns: Span) -> Tensor:
     """Give a value of all variants in some boxes, which hold all that differs."""
-    part = parts.get(value)
-    if part is not None and part.rows is not None and part.columns is not None:
-        same = part.rows.size == rows.size and part.columns.size == columns.size
-        if same and (part.rows.at == rows.at).all() and (part.columns.at == columns.at).all():
-            return part.tensor
-    boxes = cut(plan.clean[value], rows.at, columns.at, rows.size, columns.size)
-    if part is not None:
-        paste(boxes, part, rows.at, columns.at)
+    region = regions.get(value)
+    if region is not None and region.rows is not None and region.columns is not None:
+        same = region.rows.size == rows.size and region.columns.size == columns.size
+        if same and (region.rows.start == rows.start).all() and (region.columns.start == columns.start).all():
+            return region.tensor
+    boxes = crop(plan.clean[value], rows.start, columns.start, rows.size, columns.size)
+    if region is not None:
+        paste(boxes, region, rows.start, columns.start)
     return boxes
 
 
-def _slide(
+def _recompute_window(
     plan: Plan,
     step: Step,
-    parts: Mapping[int, Part],
+    regions: Mapping[int, Region],
     count: int,
-    source: int,
-    kernel: Sequence[int],
     fill: float,
     apply: Callable[[Tensor, bool], Tensor],
-) -> Part:
-    """A window that slides over a map: what it gives differs where it touches what differs."""
-    given, part, shape = step.arguments, parts[source], plan.clean[step.outputs[0]].shape
-    strides = _pair(given["stride"]) if given["stride"] else list(kernel)
-    paddings, dilations = _pair(given["padding"]), _pair(given.get("dilation") or [1])
-    if part.rows is None or part.columns is None:
-        return Part(apply(part.tensor, True))
-    spans, starts, sizes = [], [], []
-    for axis, span in enumerate((part.rows, part.columns)):
-        reach = dilations[axis] * (kernel[axis] - 1)
-        first = -((reach - span.first - paddings[axis]) // strides[axis])
-        last = (span.last - 1 + paddings[axis]) // strides[axis] + 1
-        spans.append(place(first, last, shape[2 + axis]))
-        starts.append(spans[axis].at * strides[axis] - paddings[axis])
-        sizes.append((spans[axis].size - 1) * strides[axis] + reach + 1)
-    if large(spans[0], spans[1], shape):
-        return Part(apply(whole_maps(plan, source, parts, count), True))
+) -> Region | dict[int, Region]:
+    """A window that slides over maps: what it gives differs where it touches what differs."""
+    window, source, shape = window_of(step), step.inputs[0], plan.clean[step.outputs[0]].shape
+    if window is None:
+        return _recompute_whole(plan, step, regions, count)
+    region = regions[source]
+    if region.rows is None or region.columns is None:
+        return Region(apply(region.tensor, True))
+    sides = list(zip(window, (region.rows, region.columns), shape[2:], strict=True))
+    spans = [enclosing_span(*slide.reaches(span.first, span.last), length) for slide, span, length in sides]
+    if covers_map(spans[0], spans[1], shape):
+        return Region(apply(whole_maps(plan, source, regions, count), True))
+    (tops, height), (lefts, width) = (
+        slide.sees(span.start, span.size) for slide, span in zip(window, spans, strict=True)
+    )
+    (_, down, above, _), (_, across, left, _) = window
     clean = plan.clean[source]
-    if any(paddings) or given.get("ceil_mode"):
-        edges = [paddings[1], paddings[1] + strides[1], paddings[0], paddings[0] + strides[0]]
-        clean = channels_last(pad(clean, edges, value=fill))
-    boxes = cut(clean, starts[0] + paddings[0], starts[1] + paddings[1], sizes[0], sizes[1])
-    paste(boxes, part, starts[0], starts[1])
-    return Part(apply(boxes, False), *spans)
+    if above or left or step.arguments.get("ceil_mode"):
+        clean = channels_last(pad(clean, [left, left + across, above, above + down], value=fill))
+    boxes = crop(clean, tops + above, lefts + left, height, width)
+    paste(boxes, region, tops, lefts)
+    return Region(apply(boxes, False), *spans)
 
 
-def _pair(sizes: Sequence[int]) -> list[int]:
-    return [sizes[0], sizes[-1]]
-
-
-def _convolution(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) -> Part | dict[int, Part]:
-    given = step.arguments
-    if given["transposed"] or step.outputs[0] not in plan.folded or given["input"].number not in parts:
-        return _whole_again(plan, step, parts, count)
-    weight, bias = plan.folded[step.outputs[0]]
+def _convolution(plan: Plan, step: Step, regions: Mapping[int, Region], count: int) -> Region | dict[int, Region]:
+    if step.outputs[0] not in plan.folded:
+        return _recompute_whole(plan, step, regions, count)
+    given, (weight, bias) = step.arguments, plan.folded[step.outputs[0]]
 
     def apply(maps: Tensor, whole: bool) -> Tensor:
         padding = given["padding"] if whole else 0
         return conv2d(maps, weight, bias, given["stride"], padding, given["dilation"], given["groups"])
 
-    return _slide(plan, step, parts, count, given["input"].number, weight.shape[2:], 0.0, apply)
+    return _recompute_window(plan, step, regions, count, 0.0, apply)
 
 
-def _max_pool(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) -> Part:
-    given, kernel = step.arguments, _pair(step.arguments["kernel_size"])
+def _max_pool(plan: Plan, step: Step, regions: Mapping[int, Region], count: int) -> Region | dict[int, Region]:
+    given = step.arguments
 
     def apply(maps: Tensor, whole: bool) -> Tensor:
         padding, ceil_mode = (given["padding"], given["ceil_mode"]) if whole else (0, False)
-        pooled: Tensor = max_pool2d(maps, kernel, given["stride"] or None, padding, given["dilation"], ceil_mode)
+        sizes = given["kernel_size"], given["stride"] or None, padding, given["dilation"], ceil_mode
+        pooled: Tensor = max_pool2d(maps, *sizes)
         return pooled
 
-    return _slide(plan, step, parts, count, given["self"].number, kernel, -torch.inf, apply)
+    return _recompute_window(plan, step, regions, count, -torch.inf, apply)
 
 
-def _average_pool(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) -> Part | dict[int, Part]:
-    given, kernel = step.arguments, _pair(step.arguments["kernel_size"])
-    padded = any(given["padding"]) and not given["count_include_pad"]
-    if padded or given["ceil_mode"] or given["divisor_override"]:
-        return _whole_again(plan, step, parts, count)
+def _average_pool(plan: Plan, step: Step, regions: Mapping[int, Region], count: int) -> Region | dict[int, Region]:
+    given = step.arguments
+    if not averages_evenly(given):
+        return _recompute_whole(plan, step, regions, count)
 
     def apply(maps: Tensor, whole: bool) -> Tensor:
-        return avg_pool2d(maps, kernel, given["stride"] or None, given["padding"] if whole else 0)
+        return avg_pool2d(maps, given["kernel_size"], given["stride"] or None, given["padding"] if whole else 0)
 
-    return _slide(plan, step, parts, count, given["self"].number, kernel, 0.0, apply)
+    return _recompute_window(plan, step, regions, count, 0.0, apply)
 
 
-def _pointwise(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) -> Part | dict[int, Part]:
+def _pointwise(plan: Plan, step: Step, regions: Mapping[int, Region], count: int) -> Region | dict[int, Region]:
     """Operations place by place, on one or several maps of the same size."""
     shape = plan.clean[step.outputs[0]].shape
     values = step.inputs
-    changed = [value for value in values if value in parts]
-    boxed = all(parts[value].rows is not None for value in changed)
+    changed = [value for value in values if value in regions]
+    boxed = all(regions[value].rows is not None for value in changed)
     same_size = all(plan.clean[value].shape[2:] == shape[2:] for value in values)
     elsewhere = step.operation == "cat" and step.arguments["dim"] not in (1, -3)
     if len(shape) != 4 or not boxed or not same_size or elsewhere:
-        return _whole_again(plan, step, parts, count)
-    spans = join([parts[value] for value in changed], shape)
+        return _recompute_whole(plan, step, regions, count)
+    spans = union([regions[value] for value in changed], shape)
     if spans is None:
-        return _whole_again(plan, step, parts, count)
-    arguments = {name: _in_boxes(plan, value, parts, shape, *spans) for name, value in step.arguments.items()}
-    return Part(_function(plan, step, parts)(**arguments), *spans)
+        return _recompute_whole(plan, step, regions, count)
+    arguments = {name: _boxed_argument(plan, value, regions, shape, *spans) for name, value in step.arguments.items()}
+    return Region(_callable(plan, step, regions)(**arguments), *spans)
 
 
-def _function(plan: Plan, step: Step, parts: Mapping[int, Part]) -> Callable[..., Any]:
+def _callable(plan: Plan, step: Step, regions: Mapping[int, Region]) -> Callable[..., Any]:
     """The operation, in place where that is allowed and what it would overwrite is not the image's own."""
-    writes = step.operation in _WRITE_OVER and step.outputs[0] in plan.in_place
-    over = writes and step.arguments["self"].number in parts
-    return getattr(torch.ops.aten, step.operation + "_") if over else step.function
+    over = step.outputs[0] in plan.in_place and kind_of(step.operation) in POINTWISE
+    over = over and step.arguments["self"].number in regions
+    return (_in_place_form(step.operation) if over else None) or step.function
 
 
-def _in_boxes(
-    plan: Plan, argument: Any, parts: Mapping[int, Part], shape: Sequence[int], rows: Span, columns: Span
+@cache
+def _in_place_form(operation: str) -> Callable[..., Any] | None:
+    found: Callable[..., Any] | None = getattr(torch.ops.aten, operation + "_", None)
+    return found
+
+
+def _boxed_argument(
+    plan: Plan, argument: Any, regions: Mapping[int, Region], shape: Sequence[int], rows: Span, columns: Span
 ) -> Any:
     if isinstance(argument, Value):
-        return _boxed(plan, argument.number, parts, rows, columns)
+        return _in_boxes(plan, argument.number, regions, rows, columns)
     if isinstance(argument, list):
-        return [_in_boxes(plan, one, parts, shape, rows, columns) for one in argument]
+        return [_boxed_argument(plan, one, regions, shape, rows, columns) for one in argument]
     if isinstance(argument, Tensor) and argument.ndim >= 2 and tuple(argument.shape[-2:]) != (1, 1):
         # A map of numbers of the model's own (a mask, coordinates): the same place of it.
         channels = argument.shape[1] if argument.ndim == 4 else argument.shape[0] if argument.ndim == 3 else 1
         maps = channels_last(argument.expand(1, channels, *shape[2:]))
-        return cut(maps, rows.at, columns.at, rows.size, columns.size)
+        return crop(maps, rows.start, columns.start, rows.size, columns.size)
     return argument
 
 
-def _normalisation(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) -> Part | dict[int, Part]:
+def _normalisation(plan: Plan, step: Step, regions: Mapping[int, Region], count: int) -> Region | dict[int, Region]:
     given = step.arguments
     if by_batch(given):
-        return _whole_again(plan, step, parts, count)
-    part = parts[given["input"].number]
-    scale, shift = (one.reshape(1, -1, *[1] * (part.tensor.ndim - 2)) for one in affine(given))
-    over = part.tensor if step.outputs[0] in plan.in_place else None
-    return part._replace(tensor=torch.addcmul(shift, part.tensor, scale, out=over))
+        return _recompute_whole(plan, step, regions, count)
+    region = regions[given["input"].number]
+    scale, shift = (one.reshape(1, -1, *[1] * (region.tensor.ndim - 2)) for one in affine(given))
+    over = region.tensor if step.outputs[0] in plan.in_place else None
+    return region._replace(tensor=torch.addcmul(shift, region.tensor, scale, out=over))
 
 
-def _linear(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) -> Part | dict[int, Part]:
+def _linear(plan: Plan, step: Step, regions: Mapping[int, Region], count: int) -> Region | dict[int, Region]:
     linear = linear_of(step)
     if linear is None:
-        return _whole_again(plan, step, parts, count)
-    return Part(fast_linear(whole_maps(plan, linear.rows.number, parts, count), linear.weight, linear.bias))
+        return _recompute_whole(plan, step, regions, count)
+    return Region(fast_linear(whole_maps(plan, linear.rows.number, regions, count), linear.weight, linear.bias))
 
 
-def _mean(plan: Plan, step: Step, parts: Mapping[int, Part], count: int) -> Part | dict[int, Part]:
+def _reduction(plan: Plan, step: Step, regions: Mapping[int, Region], count: int) -> Region | dict[int, Region]:
     """Global pooling: what the boxes add to the image's own map outside them."""
     given, source = step.arguments, step.inputs[0]
-    part, clean = parts[source], plan.clean[source]
-    pooled = clean.ndim == 4 and sorted(axis % 4 for axis in given.get("dim") or []) == [2, 3]
-    if part.rows is None or part.columns is None or not pooled or given.get("dtype") is not None:
-        return _whole_again(plan, step, parts, count)
+    region, clean = regions[source], plan.clean[source]
+    pooled = step.operation == "mean" and clean.ndim == 4 and is_global(given) and given.get("dtype") is None
+    if region.rows is None or region.columns is None or not pooled:
+        return _recompute_whole(plan, step, regions, count)
     # In double precision, since what lies in the box may be much larger than what lies outside.
     exact = torch.float32 if clean.device.type == "mps" else torch.float64
     sums = pad(clean[0].to(exact).cumsum(1).cumsum(2), (1, 0, 1, 0))  # of what lies above and to the left
-    above, left = (torch.from_numpy(span.at).to(clean.device) for span in (part.rows, part.columns))
-    below, right = above + part.rows.size, left + part.columns.size
+    above, left = (torch.from_numpy(span.start).to(clean.device) for span in (region.rows, region.columns))
+    below, right = above + region.rows.size, left + region.columns.size
     inside = sums[:, below, right] - sums[:, above, right] - sums[:, below, left] + sums[:, above, left]
-    added = part.tensor.mean((2, 3)).to(exact) * (part.rows.size * part.columns.size)
+    added = region.tensor.mean((2, 3)).to(exact) * (region.rows.size * region.columns.size)
     mean = ((sums[:, -1, -1:] - inside).t() + added) / (clean.shape[2] * clean.shape[3])
-    return Part(mean.to(clean.dtype).reshape(count, *plan.clean[step.outputs[0]].shape[1:]))
+    return Region(mean.to(clean.dtype).reshape(count, *plan.clean[step.outputs[0]].shape[1:]))
 
 
-_SIZED = {"view": "size", "_unsafe_view": "size", "reshape": "shape", "expand": "size"}
-"""Operations whose sizes hold the number of images, in the first place."""
+def _alias(plan: Plan, step: Step, regions: Mapping[int, Region], count: int) -> Region:
+    return regions[step.inputs[0]]
 
-# fmt: off
-PLACE_BY_PLACE = (
-    "relu", "hardtanh", "clamp", "clamp_min", "threshold", "leaky_relu", "elu", "silu", "gelu", "mish", "hardswish",
-    "hardsigmoid", "sigmoid", "tanh", "softplus", "add", "sub", "mul", "div", "rsub", "cat", "clone", "neg", "abs",
-)
-# fmt: on
 
-_WRITE_OVER = frozenset(PLACE_BY_PLACE) - {"softplus", "rsub", "cat", "clone", "neg", "abs"}
-"""What can be done in place."""
-
-_HANDLERS: dict[str, Callable[[Plan, Step, Mapping[int, Part], int], Part | dict[int, Part]]] = {
+_RECOMPUTE: dict[str, Callable[[Plan, Step, Mapping[int, Region], int], Region | dict[int, Region]]] = {
     "convolution": _convolution,
     "max_pool2d_with_indices": _max_pool,
     "avg_pool2d": _average_pool,
-    "mean": _mean,
-    **dict.fromkeys(("mm", "addmm"), _linear),
-    **dict.fromkeys(NORMALISATIONS, _normalisation),
-    **dict.fromkeys((*PLACE_BY_PLACE, CHANNEL_NORM), _pointwise),
+    "reduction": _reduction,
+    "matrix product": _linear,
+    "normalisation": _normalisation,
+    **dict.fromkeys((*POINTWISE, "cat", CHANNEL_NORM), _pointwise),
+    **dict.fromkeys(("alias", "detach"), _alias),
 }
-
-BOXED = frozenset(_HANDLERS)
-"""Operations that are done on boxes; what they give is in memory of its own."""
+"""By kind; all others are recomputed whole."""

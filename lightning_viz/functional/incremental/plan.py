@@ -1,9 +1,4 @@
-"""A forward pass of many variants of one image that differ from it in a small square, computed only where they differ.
-
-The values of the image itself are kept. For each variant only the box of each value is recomputed that the square can
-reach, many variants at once; from where the box covers most of a map the whole map is computed. The idea is that of
-Krypton (Nakandala et al., SIGMOD 2019).
-"""
+"""What is known before the recomputation of an image's variants: its own values, and how each operation is done."""
 
 import sys
 from collections import Counter
@@ -12,29 +7,38 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_viz.functional.aten.batch_norm import NORMALISATIONS, affine, by_batch
-from lightning_viz.functional.incremental.channels_last import turn_back
-from lightning_viz.functional.incremental.ops import BOXED, PLACE_BY_PLACE, Plan, do_again, whole_maps
-from lightning_viz.functional.incremental.regions import Part, Span, channels_last
-from lightning_viz.introspection.trace import Step, Trace, Value
+from lightning_viz.functional.aten.batch_norm import fold, foldable
+from lightning_viz.functional.aten.operations import MATRIX_PRODUCTS, POINTWISE, kind_of
+from lightning_viz.functional.aten.windows import window_of
+from lightning_viz.functional.incremental.channels_last import CHANNEL_NORM, to_channels_first
+from lightning_viz.functional.incremental.regions import channels_last
+from lightning_viz.introspection.trace import Step, Trace, Value, needed_steps
 
-__all__ = ["ImagesMixError", "Plan", "Square", "keep_outputs", "make_plan", "run", "whole_maps"]
+__all__ = ["ImagesMixError", "Plan", "keep_outputs", "make_plan"]
+
+MIN_LOCAL_SHARE = 0.25
+"""From which share of convolutions in all multiplications on it pays."""
 
 
 class ImagesMixError(ValueError):
     """The images of a batch would change each other."""
 
 
-class Square(NamedTuple):
-    """What is put into an image where, for each of B variants."""
+class Plan(NamedTuple):
+    """The operations of an image, with its values."""
 
-    content: Tensor
-    """``(B, C, h, w)``"""
-    tops: NDArray[np.int64]
-    lefts: NDArray[np.int64]
+    steps: list[Step]
+    clean: dict[int, Tensor]
+    last_use: dict[int, int]
+    wanted: tuple[int, ...]
+    folded: dict[int, tuple[Tensor, Tensor | None]]
+    """Output of a convolution to its filters and biases, with the normalisation behind it."""
+    skipped: frozenset[int]
+    """Outputs of normalisations that were folded."""
+    in_place: frozenset[int]
+    """Outputs that may be written over their first input."""
 
 
 def keep_outputs(operation: str, arguments: Mapping[str, Any], outputs: Sequence[Tensor]) -> list[Tensor]:
@@ -59,29 +63,30 @@ def make_plan(trace: Trace, image: Tensor, wanted: Sequence[int]) -> Plan:
     clean = {0: channels_last(image)}
     for step in trace.steps:
         clean |= dict(zip(step.outputs, step.kept, strict=True))
-    needed, steps = set(wanted), []
-    for step in reversed(turn_back(trace.steps, clean, set(PLACE_BY_PLACE) - {"cat"}, wanted)):
-        if needed & set(step.outputs):
-            steps.append(step)
-            needed |= set(step.inputs)
-    steps.reverse()
+    steps = needed_steps(to_channels_first(trace.steps, clean, wanted), wanted)
     mixing = next((step.operation for step in steps if _is_over_images(step, clean)), None)
     if mixing is not None:
         raise ImagesMixError(f"something is done over the images of a batch ({mixing})")
     local, most = _multiplications(steps, clean)
-    if local < LOCAL * most:
+    if local < MIN_LOCAL_SHARE * most:
         raise ValueError("little of what it does is local")
     last_use = {value: number for number, step in enumerate(steps) for value in step.inputs}
     last_use |= dict.fromkeys(wanted, len(steps))
     uses = Counter([value for step in steps for value in step.inputs] + list(wanted))
-    folded, skipped = _fold(steps, uses)
-    return Plan(steps, clean, last_use, tuple(wanted), folded, frozenset(skipped), _in_place(steps, uses, clean))
+    norms = foldable(steps, uses)
+    folded = {
+        step.outputs[0]: _filters(step, norms.get(step.outputs[0]))
+        for step in steps
+        if step.operation == "convolution" and window_of(step) is not None
+    }
+    skipped = frozenset(norm.outputs[0] for norm in norms.values())
+    return Plan(steps, clean, last_use, tuple(wanted), folded, skipped, _in_place(steps, uses, clean))
 
 
 def _refuse(steps: Sequence[Step]) -> None:
     used = {value for step in steps for value in step.inputs}
     for step in steps:
-        if step.operation in _TAKEN_OUT or not step.outputs:
+        if kind_of(step.operation) == "decision" or not step.outputs:
             raise ImagesMixError(f"a number is taken out of the maps ({step.operation})")
         if step.arguments.get("training") is True:
             raise ValueError(f"the statistics of the batch count ({step.operation})")
@@ -91,7 +96,7 @@ def _refuse(steps: Sequence[Step]) -> None:
 
 def _is_over_images(step: Step, clean: Mapping[int, Tensor]) -> bool:
     """Whether an operation works along the first axis."""
-    before, after = clean[step.inputs[0]].shape, clean[step.outputs[0]].shape
+    before, after, kind = clean[step.inputs[0]].shape, clean[step.outputs[0]].shape, kind_of(step.operation)
     if not after:
         return True
     if step.operation in ("index", "index_put"):
@@ -99,10 +104,10 @@ def _is_over_images(step: Step, clean: Mapping[int, Tensor]) -> bool:
     name = "dims" if step.operation in ("flip", "roll") else "dim"
     if name not in step.arguments or step.operation in ("squeeze", "unsqueeze"):
         return False
-    if step.operation in _PIECES:
+    if kind == "pieces":
         if before[0] != 1 or _is_whole(step.arguments):  # q, k and v, say: the axis is not that of the images
             return False
-    elif before == after and step.operation not in _ALONG:
+    elif before == after and kind not in ("along an axis", "reduction"):
         return False
     given = step.arguments[name]
     axes = given if isinstance(given, list) else [given]
@@ -121,8 +126,8 @@ def _multiplications(steps: Sequence[Step], clean: Mapping[int, Tensor]) -> tupl
         size = clean[step.outputs[0]].numel()
         if step.operation == "convolution":
             local += size * int(np.prod(_shape(step.arguments["weight"], clean)[1:]))
-        elif step.operation in _PRODUCTS:
-            other += size * _shape(step.arguments[_PRODUCTS[step.operation]], clean)[-1]
+        elif step.operation in MATRIX_PRODUCTS:
+            other += size * _shape(step.arguments[MATRIX_PRODUCTS[step.operation]], clean)[-1]
     return local, local + other
 
 
@@ -130,33 +135,23 @@ def _shape(argument: Tensor | Value, clean: Mapping[int, Tensor]) -> torch.Size:
     return clean[argument.number].shape if isinstance(argument, Value) else argument.shape
 
 
-def _fold(steps: Sequence[Step], uses: Mapping[int, int]) -> tuple[dict[int, tuple[Tensor, Tensor | None]], set[int]]:
-    """Take each normalisation that alone follows a convolution into its filters."""
-    made_by = {step.outputs[0]: step for step in steps}
-    folded: dict[int, tuple[Tensor, Tensor | None]] = {}
-    skipped = set()
-    for step in steps:
-        given = step.arguments
-        usual = step.operation == "convolution" and isinstance(given["weight"], Tensor) and not given["transposed"]
-        if usual and given["weight"].ndim == 4:
-            folded.setdefault(step.outputs[0], (channels_last(given["weight"]), given["bias"]))
-        if step.operation not in NORMALISATIONS or by_batch(given):
-            continue
-        source = given["input"].number
-        before = made_by.get(source)
-        if before is None or source not in folded or uses[source] != 1:
-            continue
-        scale, shift = affine(given)
-        weight, bias = folded[source]
-        bias = shift if bias is None else bias * scale + shift
-        folded[source] = channels_last(weight * scale.reshape(-1, 1, 1, 1)), bias
-        skipped.add(step.outputs[0])
-    return folded, skipped
+def _filters(convolution: Step, norm: Step | None) -> tuple[Tensor, Tensor | None]:
+    weight, bias = fold(convolution, norm)
+    return channels_last(weight), bias
+
+
+# fmt: off
+_OWN_MEMORY = frozenset((
+    *POINTWISE, "normalisation", "matrix product", "reduction", "cat", "convolution", "max_pool2d_with_indices",
+    "avg_pool2d", CHANNEL_NORM,
+))
+# fmt: on
+"""What these give is in memory of its own."""
 
 
 def _in_place(steps: Sequence[Step], uses: Mapping[int, int], clean: Mapping[int, Tensor]) -> frozenset[int]:
     """Find what may be written over the only thing that it is made of; memory that is new each time costs much."""
-    own = {step.outputs[0] for step in steps if step.operation in BOXED}
+    own = {step.outputs[0] for step in steps if kind_of(step.operation) in _OWN_MEMORY}
     found = set()
     for step in steps:
         output, first = step.outputs[0], step.arguments.get("self", step.arguments.get("input"))
@@ -165,59 +160,3 @@ def _in_place(steps: Sequence[Step], uses: Mapping[int, int], clean: Mapping[int
             if (before.shape, before.dtype) == (after.shape, after.dtype):
                 found.add(output)
     return frozenset(found)
-
-
-@torch.no_grad()
-def run(plan: Plan, square: Square, seen: list[int] | None = None) -> dict[int, Part]:
-    """Compute the wanted values of all variants.
-
-    Args:
-        plan: Of the image.
-        square: What is put where.
-        seen: Gets the bytes of each value that is computed.
-
-    Returns:
-        Value to its part; a value that does not change is missing.
-    """
-    rows, columns = (
-        Span(places, places + size, places, size)
-        for places, size in zip((square.tops, square.lefts), square.content.shape[2:], strict=True)
-    )
-    parts = {0: Part(channels_last(square.content), rows, columns)}
-    count = len(square.tops)
-    for number, step in enumerate(plan.steps):
-        inputs = [value for value in step.inputs if value in parts]
-        if inputs:
-            output = step.outputs[0]
-            if output in plan.skipped:
-                parts[output] = parts[inputs[0]]
-            else:
-                done = do_again(plan, step, parts, count)
-                parts |= done
-                if seen is not None:
-                    seen += [part.tensor.nbytes for part in done.values()]
-        for value in set(step.inputs):
-            if plan.last_use.get(value) == number:
-                parts.pop(value, None)
-    return {value: part for value, part in parts.items() if value in plan.wanted}
-
-
-# fmt: off
-_ALONG = frozenset((
-    "_softmax", "_log_softmax", "cumsum", "cumprod", "sort", "topk", "flip", "roll", "argsort",
-    "index_select", "gather", "scatter", "mean", "sum", "amax", "amin", "linalg_vector_norm",
-))
-# fmt: on
-"""What may keep the shape, and does something along an axis."""
-
-_PIECES = frozenset(("select", "slice", "split", "split_with_sizes", "unbind"))
-"""What takes pieces along an axis."""
-
-LOCAL = 0.25
-"""From which share of the multiplications on it pays."""
-
-_PRODUCTS = {"mm": "self", "addmm": "mat1", "bmm": "self", "baddbmm": "batch1"}
-"""Products of matrices, and what their first factor is called."""
-
-_TAKEN_OUT = ("_local_scalar_dense", "nonzero", "equal", "is_nonzero", "masked_select", "unique2", "_unique2")
-"""What comes out of them is no map; a decision may hang on it."""

@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 from lightning_viz.functional import activation_maps, reconstruct
 from lightning_viz.functional.aten import boxes, windows
 from lightning_viz.functional.backward import ops
-from lightning_viz.functional.backward.plan import plan_descent
+from lightning_viz.functional.backward.plan import plan_backward
 from lightning_viz.functional.backward.rules import RULES, rectified_by
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import capture
@@ -52,7 +52,7 @@ def compare(model, layer, images, rule, tolerance, count=5):
 
 def follows(model, layer, images, rule="deconvnet"):
     with isolated(model):
-        plan_descent(trace(model, images, [layer], ops.keep_for(rule)), layer, rule)
+        plan_backward(trace(model, images, [layer], ops.keep_for(rule)), layer, rule)
 
 
 class Parts(nn.Module):
@@ -141,14 +141,12 @@ def test_what_can_not_be_followed_goes_the_plain_way_and_says_so_quietly(name, l
 
 def test_a_box_without_its_halo_is_found(monkeypatch):
     """The comparison above can fail: a box that is one pixel too small gives another picture."""
-    window = windows.window
 
-    def smaller(step, box, kernel):
-        arrives, steps = window(step, box, kernel)
-        rows, columns = (side._replace(size=side.size - 2, start=side.start + 2) for side in arrives)
-        return boxes.Box(rows, columns), steps
+    def smaller(window, box):
+        sides = windows.seen_box(window, box)
+        return boxes.Box(*(side._replace(size=side.size - 2, start=side.start + 2) for side in sides))
 
-    monkeypatch.setattr(ops, "window", smaller)
+    monkeypatch.setattr(ops, "seen_box", smaller)
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU())
     with pytest.raises(AssertionError):
@@ -160,9 +158,9 @@ def test_the_box_is_the_receptive_field():
         nn.Conv2d(3, 8, 11, 4, 2), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(8, 8, 5, padding=2)
     ).eval()
     traced = trace(model, torch.randn(1, 3, 160, 224), ["3"], ops.keep_for("deconvnet"))
-    descent = plan_descent(traced, "3", "deconvnet")
+    plan = plan_backward(traced, "3", "deconvnet")
     # 11 + 4 * (2 + 2 * 4) = 51 pixels, 8 apart; the first begins at -2 - 8 * 2.
-    assert descent.boxes[0].rows == descent.boxes[0].columns == boxes.Side(stride=8, start=-18, size=51)
+    assert plan.boxes[0].rows == plan.boxes[0].columns == boxes.Side(stride=8, start=-18, size=51)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, None])

@@ -153,9 +153,9 @@ def test_what_cannot_be_followed_runs_in_plain_batches_and_says_so_once(said):
 
 def without_halo(monkeypatch: pytest.MonkeyPatch) -> None:
     """Boxes one pixel too small on all sides, in every layer."""
-    right = regions.place
+    right = regions.enclosing_span
     for module in (regions, ops):
-        monkeypatch.setattr(module, "place", lambda first, last, *rest: right(first + 1, last - 1, *rest))
+        monkeypatch.setattr(module, "enclosing_span", lambda first, last, *rest: right(first + 1, last - 1, *rest))
 
 
 @pytest.mark.parametrize("square", [4, 5])
@@ -177,7 +177,7 @@ def test_without_that_check_these_tests_would_fail(monkeypatch):
     """The negative control: a comparison that lets boxes without halo pass compares nothing."""
     assert_as_the_loop(convnet(), IMAGES, 4, 3)
     without_halo(monkeypatch)
-    monkeypatch.setattr(strategy, "SAME", float("inf"))
+    monkeypatch.setattr(strategy, "SCORE_TOLERANCE", float("inf"))
     with pytest.raises(AssertionError):
         assert_as_the_loop(convnet(), IMAGES, 4, 3)
 
@@ -229,20 +229,20 @@ def test_plain_batches_are_no_larger_than_asked(monkeypatch):
     def fails(*given: object) -> None:
         raise RuntimeError
 
-    usual = strategy._by_increments
+    usual = strategy._score_incrementally
     calls = iter([usual, fails])  # it begins well
 
     def next_call(*given: object) -> object:
         return next(calls)(*given)
 
-    monkeypatch.setattr(strategy, "_by_increments", next_call)
+    monkeypatch.setattr(strategy, "_score_incrementally", next_call)
     found = occlusion_map(model, IMAGES[:1], 1, 4, 3, batch_size=5).probability
     assert max(sizes) == 5
     assert (found - shares_of(loop(convnet(), IMAGES[:1], 4, 3), [1])).abs().max() <= 1e-5
 
 
 def test_a_network_with_little_local_work_runs_in_plain_batches(said, monkeypatch):
-    monkeypatch.setattr(plan, "LOCAL", 0.25)
+    monkeypatch.setattr(plan, "MIN_LOCAL_SHARE", 0.25)
     torch.manual_seed(0)
     small = nn.Sequential(nn.Conv2d(3, 2, 1), head(2, 16, 24, 300), nn.ReLU(), nn.Linear(300, 4)).eval()
     assert_as_the_loop(small, IMAGES[:1], 4, 3)

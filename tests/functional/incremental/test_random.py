@@ -25,7 +25,7 @@ from lightning_viz.functional.incremental import plan
 def all_followed() -> Iterator[None]:
     """Also where it hardly pays."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "LOCAL", 0)
+        patch.setattr(plan, "MIN_LOCAL_SHARE", 0)
         yield
 
 
