@@ -68,8 +68,8 @@ test("a film has the epochs and units of all runs, its frames those of one", () 
 
 test("filters that see colours or grey make a film; others, and a method of a user's own, do not", () => {
   const weights = (shape, parts) => record({ values: { weight: shape }, ...parts });
-  const films = [weights([2, 3, 4, 8]), weights([2, 1, 3, 3]), weights([2, 16, 3, 3]), weights([2, 3, 0, 3]), weights([2, 3, 3])];
-  assert.deepEqual(films.map((one) => Boolean(film.pictorial(one))), [true, true, false, false, false]);
+  const films = [weights([2, 3, 4, 8]), weights([2, 1, 3, 3]), weights([2, 16, 3, 3]), weights([2, 3, 0, 3]), weights([2, 3, 3]), weights([2, 3, 4, 8], { method: "own" })];
+  assert.deepEqual(films.map((one) => Boolean(film.pictorial(one))), [true, true, false, false, false, false]);
   const made = film.filmOf([films[0]], [films[0], films[2]], ["weights"]);
   assert.deepEqual([made.units, made.shape], [[0, 1], { tall: 0.5, wide: 1 }]);
 });

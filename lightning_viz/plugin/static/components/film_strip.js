@@ -1,6 +1,7 @@
 /** A film strip: rows are units, columns are epochs; a corner is cut where another image won than at the drawing before. */
 
-import { entriesOf, pictureOf, tableIn, tableOf } from "../model/patch_tables.js";
+import { present, weightsOf } from "../model/items.js";
+import { entriesOf, mosaicOf, tableIn, tableOf } from "../model/patch_tables.js";
 import { openUnit } from "../model/state.js";
 import { epochText, number } from "../render/text.js";
 import { freshCanvas, putTile } from "../render/tile.js";
@@ -133,9 +134,8 @@ function Marks({ film, layout, blobs }) {
  * @returns {import("../model/types.js").Item[]}
  */
 export function filmItems(record, lanes) {
-  if (lanes[0] === "weights") return record.items.filter((item) => item.kind === "values" && item.shape.length === 4);
-  const tables = ["image_ids", "values"].flatMap((name) => tableIn(record, name) ?? []);
-  return [...lanes.map((lane) => pictureOf(record, /** @type {"patch" | "projection"} */ (lane))), ...tables];
+  if (lanes[0] === "weights") return present(weightsOf(record));
+  return present(...lanes.map((lane) => mosaicOf(record, /** @type {"patch" | "projection"} */ (lane))), tableIn(record, "image_ids"), tableIn(record, "values"));
 }
 
 /** @type {(blobs: import("../io/blob_cache.js").Blobs, film: FilmOf, hit: {unit: number, epoch: number}) => string} */

@@ -1,6 +1,7 @@
 /** The strongest patches of units beside their reconstructions, in two blocks per unit, as many units in a line as fit. */
 
-import { entriesOf, patchesIn, pictureOf, proportions, tableIn, TABLES, tableOf, tileIn, tileSize, unitsIn } from "../model/patch_tables.js";
+import { present } from "../model/items.js";
+import { entriesOf, mosaicOf, patchesIn, proportions, tableIn, TABLES, tableOf, tileIn, tileSize, unitsIn } from "../model/patch_tables.js";
 import { openUnit } from "../model/state.js";
 import { number, range as span } from "../render/text.js";
 import { freshCanvas, putTile } from "../render/tile.js";
@@ -94,7 +95,7 @@ function tileAt(blocks, units, k, x, y) {
 /** What is to be fetched for a record. @param {Rec} record @returns {import("../model/types.js").Item[]} */
 export function patchesNeeded(record) {
   if (!tileSize(record)) return picturesNeeded(record);
-  return [...SIDES.map((side) => pictureOf(record, side)), ...TABLES.flatMap((name) => tableIn(record, name) ?? [])];
+  return present(...SIDES.map((side) => mosaicOf(record, side)), ...TABLES.map((name) => tableIn(record, name)));
 }
 
 /**
@@ -113,7 +114,7 @@ export function PatchGrid({ record, units, blocks, blobs, dispatch, chosen, note
   const drawn = useRef({ key: "", on: null });
   const visible = useVisible(canvas);
   const k = patchesIn(record);
-  const pictures = SIDES.map((side) => pictureOf(record, side).url);
+  const pictures = SIDES.map((side) => mosaicOf(record, side).url);
   const there = pictures.every((url) => blobs.get(url));
   const failure = pictures.map((url) => blobs.failure(url)).find(Boolean);
   useLayoutEffect(() => {

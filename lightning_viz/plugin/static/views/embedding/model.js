@@ -1,5 +1,6 @@
 /** Layouts of points in the plane: what the records say of them, and on which scale all are shown. */
 
+import { present, valuesOf } from "../../model/items.js";
 import { drawnRecords, history, latestUntil, layersOf } from "../../model/records.js";
 import { align, STILL } from "./procrustes.js";
 
@@ -31,10 +32,10 @@ export const METHOD = "embedding";
  */
 
 /** @param {Rec} record */
-export const layoutOf = (record) => record.items.find((item) => item.kind === "values" && item.name === "layout");
+export const layoutOf = (record) => valuesOf(record, "layout");
 
-/** @type {(record: Rec, name: "neighbours" | "distances" | "labels") => Item | undefined} */
-export const tableOf = (record, name) => record.items.find((item) => item.kind === "values" && item.name === name);
+/** @type {(record: Rec | null, name: "neighbours" | "distances" | "labels") => Item | undefined} */
+export const tableOf = (record, name) => valuesOf(record, name);
 
 /**
  * The layer that is shown: as asked, else the first.
@@ -86,7 +87,7 @@ export function needed(lists, state, epoch) {
     return [layoutOf(record), source && tableOf(source, "labels"), ...(tables ? [tableOf(record, "neighbours"), tableOf(record, "distances")] : [])];
   });
   const all = lists.flatMap((records) => drawnRecords(records, METHOD, layer).filter(isSound).map(layoutOf));
-  return [...new Set([...now, ...all])].flatMap((item) => item ?? []);
+  return present(...new Set([...now, ...all]));
 }
 
 /** A layout that has been fetched. @type {(blobs: Blobs, record: Rec) => Values | null} */
@@ -195,8 +196,8 @@ export const differ = (labels, one, other) => labels !== null && isLabel(labels[
  */
 export function neighboursOf({ record, sample }, point, blobs) {
   const [indices, distances] = /** @type {const} */ (["neighbours", "distances"]).map((name) => {
-    const item = record && tableOf(record, name);
-    return /** @type {Values | null} */ (item && blobs.get(item.url));
+    const item = tableOf(record, name);
+    return /** @type {Values | null} */ (item ? blobs.get(item.url) : null);
   });
   const count = sample?.count ?? 0;
   if (!indices || indices.shape[0] !== count || indices.shape.length !== 2 || point >= count) return null;

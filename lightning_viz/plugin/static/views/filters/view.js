@@ -3,6 +3,7 @@
 import { OpenUnit } from "../../components/open_unit_button.js";
 import { Picture } from "../../components/picture.js";
 import { PicturesCell, picturesNeeded } from "../../components/pictures_cell.js";
+import { pictureOf, weightsOf } from "../../model/items.js";
 import { assign, openUnit } from "../../model/state.js";
 import { boxOf, clearGaps, clearWhiteLines, drawFilters, layoutOf, locate, valuesOfUnit } from "../../render/filter_grid.js";
 import { finiteRange } from "../../render/palettes.js";
@@ -16,12 +17,6 @@ import { html, useMemo, useState } from "../../vendor/htm-preact-3.1.1.js";
 
 /** Above so many weights (1 MiB) the ready picture is shown, and weights are fetched only where they are needed. */
 const LARGE = 2 ** 18;
-
-/** @param {Rec} record */
-const weightsOf = (record) => record.items.find((item) => item.kind === "values" && item.shape.length === 4 && !item.shape.includes(0));
-
-/** @param {Rec} record */
-const pictureOf = (record) => record.items.find((item) => item.kind === "picture");
 
 /**
  * @param {Rec} record

@@ -5,6 +5,7 @@ import { PicturesCell } from "../../components/pictures_cell.js";
 import { Mark } from "../../components/run_mark.js";
 import { useStageSize } from "../../components/use_stage_size.js";
 import { around } from "../../model/epochs.js";
+import { valuesOf } from "../../model/items.js";
 import { history, otherProbes, recordAt } from "../../model/records.js";
 import { epochText } from "../../render/text.js";
 import { html, useMemo, useRef } from "../../vendor/htm-preact-3.1.1.js";
@@ -86,10 +87,10 @@ export function ImageStage({ state, view, epoch, blobs, runs, lists, go }) {
   /** @type {(records: Rec[], column: Column) => Found} */
   function find(records, { kind, layer, item: name }) {
     const { record, error } = recordAt(records, kind.method, layer, epoch);
-    const item = record?.items.find((one) => one.kind === "values" && one.name === name && one.shape.length === kind.axes) ?? null;
+    const item = valuesOf(record, name, kind.axes) ?? null;
     const nothing = { record: null, item: null, values: null };
     if (!record || !item) {
-      const has = history(records, kind.method, layer).some((one) => one.items.some((other) => other.name === name));
+      const has = history(records, kind.method, layer).some((one) => valuesOf(one, name));
       return { ...nothing, why: error ? "failed" : has ? `none at epoch ${epochText(epoch)}` : "not in this run" };
     }
     if (blobs.failure(item.url)) return { ...nothing, why: "failed" };
@@ -163,7 +164,7 @@ function problems(lines, state, epoch, blobs, columns) {
   const texts = lines.flatMap(({ run, records }) => {
     const found = columns.flatMap(({ kind, layer, item }) => {
       const { record, error } = recordAt(records, kind.method, layer, epoch);
-      const url = record?.items.find((one) => one.name === item)?.url;
+      const url = valuesOf(record, item)?.url;
       const reason = error ? `drawing failed at epoch ${epochText(epoch)}: ${error}` : url && blobs.failure(url);
       return reason ? [`${run.run}, ${kind.title}: ${reason}`] : [];
     });

@@ -3,6 +3,7 @@
 import { Canvas, Still } from "../../components/canvas.js";
 import { Picture } from "../../components/picture.js";
 import { usePhotograph } from "../../io/probe_images.js";
+import { activityOf, mapsOf, weightsOf } from "../../model/items.js";
 import { drawnRecords, latestUntil } from "../../model/records.js";
 import { drawFilters } from "../../render/filter_grid.js";
 import { drawMap, gridAt, isZero } from "../../render/maps.js";
@@ -20,13 +21,10 @@ const MAP = 70;
 /** Images of the probe; more are left out. */
 const IMAGES = 12;
 
-/** @param {Rec | null} record */
-export const weightsIn = (record) => record?.items.find(({ kind, shape }) => kind === "values" && shape.length === 4 && !shape.includes(0));
-
 /** The weights of the unit: one picture, or one per input channel. @param {PartProps} props */
 export function FilterOfUnit({ records, unit, epoch, room, state, blobs }) {
   const { record } = latestUntil(records, "filters", unit.layer, epoch);
-  const item = weightsIn(record);
+  const item = weightsOf(record);
   const values = /** @type {Values | null} */ (item ? blobs.get(item.url) : null);
   const [, channels = 1, height = 1, width = 1] = item?.shape ?? [];
   const colour = channels === 1 || channels === 3;
@@ -48,16 +46,10 @@ export function FilterOfUnit({ records, unit, epoch, room, state, blobs }) {
   </figure>`;
 }
 
-/** @param {Rec} record */
-export const mapsItems = (record) =>
-  record.items.filter(({ kind, name, shape }) => kind === "values" && !shape.includes(0) && ((name === "maps" && shape.length === 4) || (name === "activity" && shape.length === 2)));
-
 /** @param {PartProps} props */
 export function MapsOfUnit({ records, lists, unit, epoch, room, state, blobs }) {
   const { record } = latestUntil(records, "activations", unit.layer, epoch);
-  const items = record ? mapsItems(record) : [];
-  const item = items.find(({ name }) => name === "maps");
-  const activity = items.find(({ name }) => name === "activity");
+  const [item, activity] = [mapsOf(record), activityOf(record)];
   const values = /** @type {Values | null} */ (item ? blobs.get(item.url) : null);
   const means = /** @type {Values | null} */ (activity ? blobs.get(activity.url) : null);
   const range = useMemo(() => layerRange(lists, unit.layer), [lists.flat().length, unit.layer]);
