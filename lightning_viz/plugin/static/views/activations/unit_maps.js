@@ -64,7 +64,7 @@ export function Units({ record, related, room, state, dispatch, blobs, maps: map
   function pick(event) {
     const at = tileAt(tiles, kept, place(event).x, place(event).y);
     const unit = at && numbers[order[at.place]];
-    dispatch(assign, { unit: at && unit !== state.unit?.unit ? { layer: record.layer, unit } : null });
+    dispatch(assign, { unit: unit !== null && unit !== state.unit?.unit ? { layer: record.layer, unit } : null });
   }
   /** @param {any} event */
   function open(event) {
@@ -125,7 +125,7 @@ function rangeOf({ low, high }, signed) {
 }
 
 /** @type {(kept: number, record: Rec) => string} */
-const partText = (kept, { meta: { unit_count } }) => (unit_count > kept ? `${kept} of ${unit_count} units` : `${kept} units`);
+const partText = (kept, { meta: { unit_count } }) => (Number(unit_count) > kept ? `${kept} of ${unit_count} units` : `${kept} units`);
 
 /** @param {{range: import("../../render/palettes.js").Range | null, signed: boolean}} props */
 function Scale({ range, signed }) {

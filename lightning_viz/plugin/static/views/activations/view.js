@@ -27,7 +27,7 @@ function Top({ state, dispatch, lists }) {
   const photographed = ours.find((record) => record.photographs) ?? null;
   // Other methods know what the images are.
   const said = lists.flat().find((record) => record.probe === photographed?.probe && Array.isArray(record.meta.predictions));
-  const names = Array.from({ length: count }, (_, image) => String(said?.meta.predictions[image]?.label_name ?? ""));
+  const names = Array.from({ length: count }, (_, image) => String(said?.meta.predictions?.[image]?.label_name ?? ""));
   return html`<${Thumbnails} ...${{ count, photographed, names, dispatch }} size=${ours[0].meta.size ?? [1, 1]} chosen=${Math.min(state.image, count - 1)} />`;
 }
 

@@ -49,13 +49,13 @@ export function shownLayer(state, lists) {
 
 /** @param {Rec} record @returns {Sample} */
 export function sampleOf(record) {
-  const points = record.meta.points ?? {};
-  const [height, width] = Array.isArray(points.thumbnail) ? points.thumbnail.map(Number) : [];
+  const { points } = record.meta;
+  const [height, width] = Array.isArray(points?.thumbnail) ? points.thumbnail.map(Number) : [];
   const whole = (/** @type {unknown} */ value) => (Number.isInteger(value) && Number(value) > 0 ? Number(value) : 0);
   return {
-    hash: /^[0-9a-f]{16}$/.test(points.hash) ? points.hash : "",
+    hash: points && /^[0-9a-f]{16}$/.test(points.hash) ? points.hash : "",
     count: layoutOf(record)?.shape[0] ?? 0,
-    columns: whole(points.columns), width: whole(width), height: whole(height),
+    columns: whole(points?.columns), width: whole(width), height: whole(height),
     names: Array.isArray(record.meta.class_names) ? record.meta.class_names.map(String) : [],
   };
 }

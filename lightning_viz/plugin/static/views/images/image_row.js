@@ -101,7 +101,7 @@ function partsOf(line, columns, image) {
 
 /**
  * The run, and what it takes the image for.
- * @param {{line: Line, prediction: any}} props
+ * @param {{line: Line, prediction: import("../../model/types.js").Prediction | undefined}} props
  */
 function Said({ line, prediction }) {
   const wrong = prediction && prediction.label != null && prediction.label !== prediction.predicted;

@@ -28,8 +28,8 @@ import { describe, Readout } from "./readout.js";
  * @property {number} height  of an image
  * @property {number} width
  * @property {Rec | null} photographed  Some record whose probe has the photographs.
- * @property {any[]} predictions  of each image at this epoch; empty where none are known
- * @property {any[]} labels  the same at any epoch: what the images are does not change
+ * @property {import("../../model/types.js").Prediction[]} predictions  of each image at this epoch; empty where none are known
+ * @property {import("../../model/types.js").Prediction[]} labels  the same at any epoch: what the images are does not change
  * @property {Found[]} cells  one per column
  */
 
