@@ -1,6 +1,6 @@
 /** A map of points on its two canvases: pixels below, marks above. */
 
-import { placeInSheet } from "../../io/thumbnail_sheets.js";
+import { placeInSheet } from "./sheet.js";
 import { classColour, packed } from "../../render/palettes.js";
 import { differ, isLabel } from "./model.js";
 import { drawDots, drawTiles, mix } from "./raster.js";

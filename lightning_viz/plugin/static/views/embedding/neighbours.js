@@ -1,6 +1,6 @@
 /** The images nearest to another in the feature space, and a table of such rows. */
 
-import { useSheet } from "../../io/thumbnail_sheets.js";
+import { useSheet } from "./sheet.js";
 import { number, plenty } from "../../render/text.js";
 import { html } from "../../vendor/htm-preact-3.1.1.js";
 import { className, differ, isLabel, neighboursOf, tableOf } from "./model.js";

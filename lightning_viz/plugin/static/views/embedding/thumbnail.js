@@ -1,6 +1,6 @@
 /** One image of a sheet. */
 
-import { placeInSheet } from "../../io/thumbnail_sheets.js";
+import { placeInSheet } from "./sheet.js";
 import { html, useLayoutEffect, useRef } from "../../vendor/htm-preact-3.1.1.js";
 
 /** @typedef {import("../../model/types.js").Sample} Sample */
