@@ -4,9 +4,11 @@ import { present } from "../model/items.js";
 import { entriesOf, mosaicOf, patchesIn, proportions, tableIn, TABLES, tableOf, tileIn, tileSize, unitsIn } from "../model/patch_tables.js";
 import { openUnit } from "../model/state.js";
 import { number, range as span } from "../render/text.js";
-import { freshCanvas, putTile } from "../render/tile.js";
-import { html, useLayoutEffect, useRef, useState } from "../vendor/htm-preact-3.1.1.js";
+import { freshCanvas } from "../render/canvas.js";
+import { putTile } from "../render/tile.js";
+import { html, useLayoutEffect, useRef } from "../vendor/htm-preact-3.1.1.js";
 import { picturesNeeded } from "./pictures_cell.js";
+import { placeIn, usePointer } from "./use_pointer.js";
 import { useVisible } from "./use_visible.js";
 
 /** @typedef {import("../model/types.js").Rec} Rec */
@@ -109,7 +111,7 @@ export function patchesNeeded(record) {
  * @param {unknown} props.note  Said while nothing is pointed at.
  */
 export function PatchGrid({ record, units, blocks, blobs, dispatch, chosen, note }) {
-  const [point, setPoint] = useState(/** @type {{x: number, y: number} | null} */ (null));
+  const [point, follow] = usePointer();
   const canvas = useRef(/** @type {any} */ (null));
   const drawn = useRef({ key: "", on: null });
   const visible = useVisible(canvas);
@@ -132,19 +134,13 @@ export function PatchGrid({ record, units, blocks, blobs, dispatch, chosen, note
     );
   });
   const hit = point && tileAt(blocks, units.length, k, point.x, point.y);
-  /** @param {any} event */
-  function place(event) {
-    const edge = canvas.current.getBoundingClientRect();
-    return { x: event.clientX - edge.left, y: event.clientY - edge.top };
-  }
   const values = tableOf(blobs, record, "values");
   return html`<figure class="patches">
     <div class=${there || failure ? "blocks" : "blocks waiting"} style=${`width:${blocks.width}px;height:${blocks.height}px`}>
       <canvas ref=${canvas} role="img" class=${blocks.label ? "opens" : undefined}
-        aria-label=${`The ${k} strongest patches of ${units.length === 1 ? `unit ${units[0]}` : `${units.length} units`}, each beside its reconstruction, layer ${record.layer}`}
-        onPointerMove=${(/** @type {any} */ event) => setPoint(place(event))} onPointerLeave=${() => setPoint(null)}
+        aria-label=${`The ${k} strongest patches of ${units.length === 1 ? `unit ${units[0]}` : `${units.length} units`}, each beside its reconstruction, layer ${record.layer}`} ...${follow}
         onClick=${(/** @type {any} */ event) => {
-          const { x, y } = place(event);
+          const { x, y } = placeIn(event);
           const under = tileAt(blocks, units.length, k, x, y);
           if (under && blocks.label) dispatch(openUnit, record.layer, units[under.place]);
         }}></canvas>

@@ -2,11 +2,12 @@
 
 import { Still } from "../../components/canvas.js";
 import { OpenUnit } from "../../components/open_unit_button.js";
+import { placeIn, usePointer } from "../../components/use_pointer.js";
 import { usePhotograph } from "../../io/probe_images.js";
 import { assign, openUnit } from "../../model/state.js";
 import { finiteRange, gradient } from "../../render/palettes.js";
 import { number, range as span, share } from "../../render/text.js";
-import { html, useLayoutEffect, useMemo, useRef, useState } from "../../vendor/htm-preact-3.1.1.js";
+import { html, useLayoutEffect, useMemo, useRef } from "../../vendor/htm-preact-3.1.1.js";
 import { cornerOf, drawTiles, isSilent, layOut, tileAt } from "./tile_layout.js";
 
 /** @typedef {import("../../model/types.js").Rec} Rec */
@@ -21,7 +22,7 @@ const NAMED = 5;
 
 /** @param {import("../../model/types.js").CellProps & {maps: Item, activity: Item | undefined}} props */
 export function Units({ record, related, room, state, dispatch, blobs, maps: mapsItem, activity: activityItem }) {
-  const [point, setPoint] = useState(/** @type {{x: number, y: number} | null} */ (null));
+  const [point, follow] = usePointer();
   const canvas = useRef(/** @type {any} */ (null));
   const [images, kept, height, width] = mapsItem.shape;
   const image = Math.min(state.image, images - 1);
@@ -56,19 +57,16 @@ export function Units({ record, related, room, state, dispatch, blobs, maps: map
   const chosen = state.unit?.layer === record.layer ? order.findIndex((unit) => numbers[unit] === state.unit?.unit) : -1;
   const marked = hit?.place ?? chosen;
   /** @param {any} event */
-  const place = (event) => {
-    const edge = canvas.current.getBoundingClientRect();
-    return { x: event.clientX - edge.left, y: event.clientY - edge.top };
-  };
+  const under = (event) => tileAt(tiles, kept, placeIn(event).x, placeIn(event).y);
   /** @param {any} event */
   function pick(event) {
-    const at = tileAt(tiles, kept, place(event).x, place(event).y);
+    const at = under(event);
     const unit = at && numbers[order[at.place]];
     dispatch(assign, { unit: unit !== null && unit !== state.unit?.unit ? { layer: record.layer, unit } : null });
   }
   /** @param {any} event */
   function open(event) {
-    const at = tileAt(tiles, kept, place(event).x, place(event).y);
+    const at = under(event);
     if (at) dispatch(openUnit, record.layer, numbers[order[at.place]]);
   }
   const named = mostActive(activity, image);
@@ -80,7 +78,7 @@ export function Units({ record, related, room, state, dispatch, blobs, maps: map
       </div>`}
       <div class=${values ? "tiles" : "tiles waiting"} style=${`width:${tiles.width}px;height:${tiles.height}px`}>
         <canvas ref=${canvas} role="img" aria-label=${`Maps of ${kept} units, layer ${record.layer}${named.length ? `; most active: ${named.join(", ")}` : ""}`}
-          onPointerMove=${(/** @type {any} */ event) => setPoint(place(event))} onPointerLeave=${() => setPoint(null)} onClick=${pick} onDblClick=${open}></canvas>
+          ...${follow} onClick=${pick} onDblClick=${open}></canvas>
         ${tiles.label > 0 && order.map((unit, at) => {
           const { left, top } = cornerOf(tiles, at);
           return html`<span key=${at} class="number" style=${`left:${left}px;top:${top + tiles.tileHeight}px;width:${tiles.tileWidth}px`}>${numbers[unit]}${silent[at] && tiles.tileWidth >= 64 ? " all zero" : ""}</span>`;

@@ -3,10 +3,12 @@
 import { OtherProbes } from "../../components/comparison.js";
 import { PicturesCell } from "../../components/pictures_cell.js";
 import { Mark } from "../../components/run_mark.js";
+import { placeIn } from "../../components/use_pointer.js";
 import { useStageSize } from "../../components/use_stage_size.js";
 import { around } from "../../model/epochs.js";
 import { valuesOf } from "../../model/items.js";
 import { history, otherProbes, recordAt } from "../../model/records.js";
+import { pixelRatio } from "../../render/canvas.js";
 import { epochText } from "../../render/text.js";
 import { html, useMemo, useRef } from "../../vendor/htm-preact-3.1.1.js";
 import { ImageHeads, peaksOf } from "./column_heads.js";
@@ -64,7 +66,7 @@ export function ImageStage({ state, view, epoch, blobs, runs, lists, go }) {
     const free = (room.width - 2 * PADDING - GUTTER - across * GAP) / Math.max(1, across);
     const image = Math.max(1, ...lines.map((line) => line.width));
     const tall = Math.max(1, ...lines.map((line) => (line.height / line.width) * image));
-    const ratio = window.devicePixelRatio || 1;
+    const ratio = pixelRatio();
     const fit = Math.min(free / image, (0.5 * room.height) / tall) * state.zoom * ratio;
     return Math.max(NARROWEST, fit >= 1 ? (image * Math.floor(fit + 0.001)) / ratio : Math.floor((image * fit) / ratio));
   }
@@ -104,12 +106,12 @@ export function ImageStage({ state, view, epoch, blobs, runs, lists, go }) {
     if (marked.current !== group) marked.current?.classList.remove("pointed");
     marked.current = group;
     if (!group) return tell.current(null);
-    const edge = cell.getBoundingClientRect();
+    const pointer = placeIn(event, cell);
     const place = (/** @type {string} */ name) => Number(cell.style.getPropertyValue(name));
     const at = (/** @type {number} */ part, /** @type {number} */ start, /** @type {number} */ length) =>
       start + Math.max(0, Math.min(length - 1, Math.floor(part * length)));
-    const x = at((event.clientX - edge.left) / edge.width, place("--left"), place("--wide"));
-    const y = at((event.clientY - edge.top) / edge.height, place("--top"), place("--tall"));
+    const x = at(pointer.x / pointer.width, place("--left"), place("--wide"));
+    const y = at(pointer.y / pointer.height, place("--top"), place("--tall"));
     group.style.setProperty("--x", String(x + 0.5));
     group.style.setProperty("--y", String(y + 0.5));
     group.classList.add("pointed");
