@@ -30,3 +30,9 @@ test("the values of a user's own method are not taken for filters, whatever thei
   assert.equal(items.weightsOf(record({ values: { norm: [8, 3, 5, 5] } })), undefined);
   assert.equal(items.weightsOf(record({ values: { weight: [8, 3, 5] } })), undefined);
 });
+
+test("the range of a layer is that of all its records, of what they say and is finite", () => {
+  const say = (vmin, vmax) => record({ meta: { vmin, vmax } });
+  assert.deepEqual(items.rangeIn([say(-1, 2), say(0, 5), say("-Infinity", "NaN"), record()]), { low: -1, high: 5 });
+  assert.equal(items.rangeIn([record()]), null);
+});

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { apart, beside, peers, picture, values } from "./helpers.mjs";
-import { boxOf, drawFilters, layoutOf, locate, valuesOfUnit } from "../../lightning_viz/plugin/static/render/filter_grid.js";
+import { boxOf, drawFilters, layoutOf, locate } from "../../lightning_viz/plugin/static/render/filter_grid.js";
 import * as maps from "../../lightning_viz/plugin/static/render/maps.js";
 import { classColour, finiteRange, linear, palette } from "../../lightning_viz/plugin/static/render/palettes.js";
 import * as text from "../../lightning_viz/plugin/static/render/text.js";
@@ -24,7 +24,7 @@ test("each pixel of a picture of filters belongs to the unit that lies there", b
       const { left, top, width, height } = boxOf(layout, unit);
       assert.equal(locate(layout, left, top).unit, unit);
       assert.equal(locate(layout, left + width - 1, top + height - 1).unit, unit);
-      assert.equal(valuesOfUnit(filters, unit).length, filters.data.length / filters.shape[0]);
+      assert.equal(maps.partOf(filters, unit).length, filters.data.length / filters.shape[0]);
     }
     const { width, height, tileWidth } = layout;
     assert.deepEqual([[-1, 0], [0, -1], [width, 0], [0, height], [tileWidth, 0]].map(([x, y]) => locate(layout, x, y)), Array(5).fill(null));

@@ -1,5 +1,6 @@
 /** The strongest patches of units beside their reconstructions, in two blocks per unit, as many units in a line as fit. */
 
+import { ascending } from "../model/epochs.js";
 import { present } from "../model/items.js";
 import { entriesOf, mosaicOf, patchesIn, proportions, tableIn, TABLES, tableOf, tileIn, tileSize, unitsIn } from "../model/patch_tables.js";
 import { openUnit } from "../model/state.js";
@@ -171,4 +172,4 @@ function reading(blobs, record, unit, { side, rank }) {
 }
 
 /** The units of a record, the same order everywhere. @param {Rec[]} records */
-export const allUnits = (records) => [...new Set(records.flatMap(unitsIn))].sort((a, b) => a - b);
+export const allUnits = (records) => ascending(records.flatMap(unitsIn));

@@ -39,3 +39,9 @@ export const mapsOf = (record) => valuesOf(record, "maps", 4);
 
 /** The mean of the positive part (N, units) of each unit in each image. @param {Rec | null | undefined} record */
 export const activityOf = (record) => valuesOf(record, "activity", 2);
+
+/** From the least to the largest value that records say they have: it must not change while the epoch does. @param {Rec[]} records */
+export function rangeIn(records) {
+  const ends = records.flatMap(({ meta }) => [Number(meta.vmin ?? NaN), Number(meta.vmax ?? NaN)]).filter(Number.isFinite);
+  return ends.length ? { low: Math.min(...ends), high: Math.max(...ends) } : null;
+}

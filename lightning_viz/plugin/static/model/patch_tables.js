@@ -3,6 +3,7 @@
  * first, one white pixel between the tiles. The tables hold all units of the layer.
  */
 
+import { partOf } from "../render/maps.js";
 import { picturesOf, pictureOf, valuesOf } from "./items.js";
 
 /** @typedef {import("./types.js").Rec} Rec */
@@ -89,10 +90,7 @@ export function tableOf(blobs, record, name) {
  */
 export function entriesOf(table, unit, rank) {
   if (!table || unit >= table.shape[0]) return [];
-  const size = table.data.length / table.shape[0];
-  const entry = size / table.shape[1];
-  const start = unit * size + (rank ?? 0) * entry;
-  return [...table.data.subarray(start, rank === undefined ? start + size : start + entry)];
+  return [...(rank === undefined ? partOf(table, unit) : partOf(table, unit, rank))];
 }
 
 /**

@@ -45,15 +45,8 @@
  * @typedef {{points: {hash: string, count: number, thumbnail: number[] | null, columns: number}, class_names: string[] | null}} EmbeddingMeta
  * @typedef {Partial<FiltersMeta & ActivationsMeta & OcclusionMeta & ReconstructionMeta & PatchesMeta & EmbeddingMeta>} Meta
  *
- * @typedef {Object} Prediction  What a model says of an image; the map is about the class `shown`.
- * @property {number | null} label
- * @property {number} shown
- * @property {number} predicted
- * @property {string | null} label_name
- * @property {string} shown_name
- * @property {string} predicted_name
- * @property {Num} shown_probability
- * @property {Num} predicted_probability
+ * @typedef {{label: number | null, shown: number, predicted: number, label_name: string | null, shown_name: string,
+ *   predicted_name: string, shown_probability: Num, predicted_probability: Num}} Prediction  The map is about the class `shown`.
  *
  * @typedef {{images: {tag: string, step: number, wall_time: number, key: string}[], limit: number}} Kept
  * @typedef {{steps: number[], values: (number | string)[]}} Series

@@ -5,7 +5,7 @@ import { PicturesCell } from "../../components/pictures_cell.js";
 import { Mark } from "../../components/run_mark.js";
 import { placeIn } from "../../components/use_pointer.js";
 import { useStageSize } from "../../components/use_stage_size.js";
-import { around } from "../../model/epochs.js";
+import { around, ascending } from "../../model/epochs.js";
 import { valuesOf } from "../../model/items.js";
 import { history, otherProbes, recordAt } from "../../model/records.js";
 import { pixelRatio } from "../../render/canvas.js";
@@ -13,7 +13,7 @@ import { epochText } from "../../render/text.js";
 import { html, useMemo, useRef } from "../../vendor/htm-preact-3.1.1.js";
 import { ImageHeads, peaksOf } from "./column_heads.js";
 import { columnsOf, imagesOf, onlyPictures } from "./columns.js";
-import { LINE_GAP, ImageGroup, useNear } from "./image_row.js";
+import { LINE_GAP, ImageGroup } from "./image_row.js";
 import { describe, Readout } from "./readout.js";
 
 /** @typedef {import("../../model/types.js").Rec} Rec */
@@ -45,7 +45,6 @@ const FAINT = 0.05;
 /** @param {import("../../model/types.js").StageProps} props */
 export function ImageStage({ state, view, epoch, blobs, runs, lists, go }) {
   const [stage, room] = useStageSize();
-  const near = useNear(stage, room.height);
   const tell = useRef(/** @type {(point: any) => void} */ (() => {}));
   const marked = useRef(/** @type {HTMLElement | null} */ (null));
 
@@ -131,7 +130,7 @@ export function ImageStage({ state, view, epoch, blobs, runs, lists, go }) {
       </p>`)}
       <div class="groups" onPointerMove=${follow} onPointerLeave=${follow}>
         ${room.width > 0 && Array.from({ length: count }, (_, image) => html`<${ImageGroup} key=${image}
-          ...${{ image, lines, columns, photographs, heights, height, shared, near, opacity: state.opacity }} />`)}
+          ...${{ image, lines, columns, photographs, heights, height, shared, screen: room.height, opacity: state.opacity }} />`)}
       </div>
       ${others.map(({ run, records }) => html`<${Pictures} key=${run.run}
         ...${{ run, records, view, epoch, state, blobs, place: state.order.indexOf(run.run), loaded: run.run in state.records, room }} />`)}
@@ -188,7 +187,7 @@ function absent(lines, epoch) {
 
 /** @param {Rec[]} records */
 const epochsWithValues = (records) =>
-  [...new Set(records.filter((one) => !one.error && imagesOf([one]).count).map((one) => one.epoch))].sort((a, b) => a - b);
+  ascending(records.filter((one) => !one.error && imagesOf([one]).count).map((one) => one.epoch));
 
 /** @param {any} props */
 function Pictures({ run, records, view, epoch, state, blobs, place, loaded, room }) {
