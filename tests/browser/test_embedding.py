@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -64,16 +63,6 @@ def points_in(tab: Tab) -> str:
     """The selection in the address."""
     found = re.search(r"points=([^&]*)", tab.page.evaluate("location.hash"))
     return found[1].replace("%3A", ":").replace("%2C", ",") if found else ""
-
-
-def import_and(tab: Tab, module: str, code: str, argument: Any = None) -> Any:
-    """Run a function of one of the page's modules."""
-    load = f"""async (argument) => {{
-        const names = performance.getEntriesByType('resource').map((one) => one.name);
-        const module = await import(names.find((name) => name.endsWith('/{module}')));
-        return ({code})(module, argument);
-    }}"""
-    return tab.frame.evaluate(load, argument)
 
 
 @pytest.mark.parametrize("epoch", [0, 2])
@@ -323,72 +312,3 @@ def test_the_wheel_enlarges_and_moves_all_maps_together(still: Tab, embedded: Se
     still.frame.wait_for_selector(".zoom:has-text('2.7')")
     still.frame.wait_for_selector(".card:has-text('point 9')")  # what is pointed at stays under the pointer
     assert (map_of(still, "first") == map_of(still, "turned")).mean() > 0.99
-
-
-def test_alignment_equals_procrustes_by_singular_values(still: Tab, embedded: Served) -> None:
-    still.open(embedded[0], BOTH).ready()
-    rng = np.random.default_rng(0)
-    for mirrored in (False, True):
-        points, noise = rng.normal(size=(2, 40, 2))
-        reference = points @ np.array([[0.28, -0.96], [0.96, 0.28]]) * ([1, -1] if mirrored else 1) + [3, 4] + noise / 3
-        found = import_and(
-            still,
-            "procrustes.js",
-            "(module, [p, q]) => module.align(Float32Array.from(p), Float32Array.from(q))",
-            [points.ravel().tolist(), reference.ravel().tolist()],
-        )
-        u, _, vt = np.linalg.svd((points - points.mean(0)).T @ (reference - reference.mean(0)))
-        rotation = (u @ vt).T
-        assert np.allclose([[found["a"], found["b"]], [found["c"], found["d"]]], rotation, atol=1e-5)
-        assert np.allclose([found["x0"], found["y0"]], reference.mean(0) - rotation @ points.mean(0), atol=1e-5)
-        assert (np.linalg.det(rotation) < 0) == mirrored
-
-
-@pytest.mark.parametrize("count", [1, 2, 7, 60, 997, 10_000])
-def test_snapping_gives_each_point_a_place_of_its_own_near_its_neighbours(
-    still: Tab, embedded: Served, count: int
-) -> None:
-    still.open(embedded[0], BOTH).ready()
-    points = np.random.default_rng(count).uniform(0, 1, (count, 2)) * [500, 400]
-    code = """(module, p) => {
-        const places = Float32Array.from([...p, NaN, NaN]);
-        const made = [0, 1].map(() => module.snap(places, { width: 500, height: 400 }, 1));
-        return made.map((one) => [one.columns, one.rows, one.width, ...one.places.slice(0, -2)]);
-    }"""
-    found, again = import_and(still, "grid_layout.js", code, points.ravel().tolist())
-    assert found == again
-    columns, rows, side = found[:3]
-    snapped = np.array(found[3:]).reshape(-1, 2)
-    cells = np.round((snapped - snapped.min(0)) / side).astype(int)
-    assert len({tuple(cell) for cell in cells}) == count <= columns * rows
-    assert cells.max(0).tolist() <= [columns - 1, rows - 1]
-    assert (snapped.min(0) >= side / 2 - 0.01).all()
-    assert (snapped.max(0) <= np.array([500, 400]) - side / 2 + 0.01).all()
-    if count >= 60:
-        assert np.linalg.norm(snapped - points, axis=1).mean() < 500 * 0.1
-
-
-def test_the_nearest_point_and_those_in_a_lasso_equal_brute_force(still: Tab, embedded: Served) -> None:
-    still.open(embedded[0], BOTH).ready()
-    rng = np.random.default_rng(1)
-    points, looks = rng.normal(size=(500, 2)) * 100, rng.normal(size=(50, 2)) * 130
-    code = """(module, [p, looks]) => {
-        const buckets = module.sortIntoBuckets(Float32Array.from([NaN, NaN, ...p]));
-        return looks.map(([x, y]) => module.nearestPoint(buckets, x, y, 12));
-    }"""
-    found = import_and(still, "point_index.js", code, [points.ravel().tolist(), looks.tolist()])
-    distances = np.linalg.norm(looks[:, None] - points[None], axis=-1)
-    expected = np.where(distances.min(1) < 12, 1 + distances.argmin(1), -1)
-    assert found == expected.tolist()
-    assert 0 < (expected < 0).sum() < 50
-    triangle = [{"x": -50, "y": -80}, {"x": 90, "y": -10}, {"x": 0, "y": 100}]
-    inside = import_and(
-        still,
-        "point_index.js",
-        "(module, [p, line]) => module.pointsInside(Float32Array.from(p), line)",
-        [points.ravel().tolist(), triangle],
-    )
-    corners = np.array([[one["x"], one["y"]] for one in triangle])
-    ahead = np.roll(corners, -1, axis=0) - corners
-    rest = points[:, None] - corners
-    assert inside == np.flatnonzero((ahead[:, 0] * rest[..., 1] - ahead[:, 1] * rest[..., 0] > 0).all(1)).tolist()

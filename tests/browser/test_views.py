@@ -6,37 +6,9 @@ import numpy as np
 import pytest
 from browser.conftest import HOSTILE
 from browser.harness import Tab, weights_at
-from numpy.typing import NDArray
 
 from lightning_viz.render import filter_grid
 from lightning_viz.render.scaling import to_bytes
-
-
-def draw_in_page(tab: Tab, filters: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The page's own drawing of filters, on a white ground."""
-    values = ["NaN" if np.isnan(v) else str(v).replace("inf", "Infinity") for v in filters.ravel().tolist()]
-    height, width, data = tab.frame.evaluate(
-        """async ([shape, values]) => {
-            const module = performance.getEntriesByType('resource').find((one) => one.name.endsWith('/filter_grid.js'));
-            const { drawFilters } = await import(module.name);
-            const image = drawFilters({ shape, data: Float32Array.from(values, Number) }, null);
-            return [image.height, image.width, [...image.data]];
-        }""",
-        [filters.shape, values],
-    )
-    picture = np.array(data, np.uint8).reshape(height, width, 4)
-    return np.where(picture[..., 3:] == 0, 255, picture[..., :3])
-
-
-def test_pictures_are_those_of_filter_grid(tab: Tab, plain: str) -> None:
-    tab.open(plain).ready()
-    for shape in ((8, 3, 5, 7), (13, 1, 3, 4), (70, 2, 3, 4), (5, 66, 1, 2), (1, 3, 2, 2)):
-        filters = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-        filters[0] = 0.25
-        if shape[0] > 4:
-            filters[1, 0, 0, 0], filters[2, 0, 0, 0], filters[3, 0, 0, 0] = np.nan, np.inf, -np.inf
-            filters[4] = np.nan
-        assert (draw_in_page(tab, filters) == filter_grid(filters).picture).all(), shape
 
 
 def test_shared_scale_spans_runs_and_epochs(tab: Tab, plain: str) -> None:

@@ -2,6 +2,7 @@
 
 import uPlot from "../vendor/uPlot-1.6.32.js";
 import { colourOf, Mark } from "../components/run_mark.js";
+import { placeIn } from "../components/use_pointer.js";
 import { nearestPlace } from "../model/epochs.js";
 import { epochText, number } from "../render/text.js";
 import { html, useLayoutEffect, useRef, useState } from "../vendor/htm-preact-3.1.1.js";
@@ -28,8 +29,7 @@ export function Curve({ lines, epoch, dark, first, last, onPick }) {
     // Not "click": that needs the plot of the press to be there still at the release, and a poll may bring a new one.
     /** @param {PointerEvent} event */
     const release = (event) => {
-      const { left, width } = made.over.getBoundingClientRect();
-      const x = event.clientX - left;
+      const { x, width } = placeIn(event, made.over);
       if (event.button === 0 && x >= 0 && x <= width) pick.current(made.posToVal(x, "x"));
     };
     element.addEventListener("pointerup", release);

@@ -1,5 +1,6 @@
 /** A canvas for one picture. */
 
+import { showImage } from "../render/canvas.js";
 import { html, useLayoutEffect, useMemo, useRef } from "../vendor/htm-preact-3.1.1.js";
 
 /**
@@ -10,12 +11,7 @@ import { html, useLayoutEffect, useMemo, useRef } from "../vendor/htm-preact-3.1
 export function Canvas({ draw, label, soft }) {
   const canvas = useRef(/** @type {any} */ (null));
   useLayoutEffect(() => {
-    if (!draw) return;
-    const [element, image] = [canvas.current, draw()];
-    if (element.width !== image.width || element.height !== image.height) [element.width, element.height] = [image.width, image.height];
-    const context = element.getContext("2d");
-    if (image instanceof ImageData) context.putImageData(image, 0, 0);
-    else context.drawImage(image, 0, 0);
+    if (draw) showImage(canvas.current, draw());
   }, [draw]);
   return html`<canvas ref=${canvas} class=${soft ? "soft" : undefined} role=${label && "img"} aria-label=${label} aria-hidden=${label ? undefined : "true"}></canvas>`;
 }

@@ -1,6 +1,7 @@
 /** Columns are runs, rows are layers; each cell is what the view makes of a record, or says why there is none. */
 
 import { around, nearest } from "../model/epochs.js";
+import { pictureOf } from "../model/items.js";
 import { history, layersOf, otherProbes, recordAt } from "../model/records.js";
 import { epochText } from "../render/text.js";
 import { html } from "../vendor/htm-preact-3.1.1.js";
@@ -102,7 +103,7 @@ function Cell({ records, lists, loaded, row: { method, layer }, related, room, s
  * @param {{width: number, height: number}} room
  */
 function roomOf(like, room) {
-  const [height = 96, width = 160] = like?.items.find((item) => item.kind === "picture")?.shape ?? [];
+  const [height = 96, width = 160] = pictureOf(like)?.shape ?? [];
   const scale = enlargement({ width, height }, room, 1);
   return `min-height:${Math.min(room.height, scale * height)}px;width:${Math.min(room.width, scale * width)}px`;
 }

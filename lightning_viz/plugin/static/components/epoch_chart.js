@@ -3,6 +3,7 @@
 import { epochText, number } from "../render/text.js";
 import { html } from "../vendor/htm-preact-3.1.1.js";
 import { colourOf, Mark, shapeOf } from "./run_mark.js";
+import { placeIn } from "./use_pointer.js";
 
 /** @typedef {{epoch: number, value: number, changed?: boolean}} Point */
 /** @typedef {{run: string, place: number, points: Point[]}} SmallLine */
@@ -34,7 +35,7 @@ export function Lines({ title, lines, epochs, epoch, width, height, low, high, g
   const every = Math.ceil(APART / Math.max(1, across));
   /** @param {any} event */
   function pick(event) {
-    const at = Math.round((event.clientX - event.currentTarget.getBoundingClientRect().left - LEFT) / across);
+    const at = Math.round((placeIn(event).x - LEFT) / across);
     go(epochs[Math.max(0, Math.min(epochs.length - 1, at))]);
   }
   const said = lines.map((line) => ({ ...line, now: line.points.findLast((point) => point.epoch <= epoch) }));

@@ -1,11 +1,14 @@
 /** A film strip: rows are units, columns are epochs; a corner is cut where another image won than at the drawing before. */
 
-import { entriesOf, pictureOf, tableIn, tableOf } from "../model/patch_tables.js";
+import { present, weightsOf } from "../model/items.js";
+import { entriesOf, mosaicOf, tableIn, tableOf } from "../model/patch_tables.js";
 import { openUnit } from "../model/state.js";
 import { epochText, number } from "../render/text.js";
-import { freshCanvas, putTile } from "../render/tile.js";
-import { html, useLayoutEffect, useMemo, useRef, useState } from "../vendor/htm-preact-3.1.1.js";
+import { freshCanvas } from "../render/canvas.js";
+import { putTile } from "../render/tile.js";
+import { html, useLayoutEffect, useMemo, useRef } from "../vendor/htm-preact-3.1.1.js";
 import { cellAt, fieldOf, frameAt, HEAD, winnerChanged } from "./film_strip_layout.js";
+import { placeIn, usePointer } from "./use_pointer.js";
 import { useVisible } from "./use_visible.js";
 
 /** @typedef {import("../model/types.js").Rec} Rec */
@@ -28,7 +31,7 @@ const CORNER = 9;
  * @param {string} props.note  Said while nothing is pointed at.
  */
 export function Film({ film, layout, layer, epoch, dispatch, go, chosen, blobs, note }) {
-  const [point, setPoint] = useState(/** @type {{x: number, y: number} | null} */ (null));
+  const [point, follow] = usePointer();
   const canvas = useRef(/** @type {any} */ (null));
   const drawn = useRef({ key: "", on: null });
   const visible = useVisible(canvas);
@@ -67,11 +70,6 @@ export function Film({ film, layout, layer, epoch, dispatch, go, chosen, blobs, 
   }, [at, layout.width]);
   const hit = point && cellAt(layout, film, point);
   const row = chosen?.layer === layer ? film.units.indexOf(chosen.unit) : -1;
-  /** @param {any} event */
-  function place(event) {
-    const edge = canvas.current.getBoundingClientRect();
-    return { x: event.clientX - edge.left, y: event.clientY - edge.top };
-  }
   const box = (/** @type {number} */ column, /** @type {number} */ down) => fieldOf(layout, column, down, 0);
   return html`<figure class="film">
     <div class="reel" style=${`--gutter:${layout.gutter}px;--head:${HEAD}px`}>
@@ -85,14 +83,13 @@ export function Film({ film, layout, layer, epoch, dispatch, go, chosen, blobs, 
           onClick=${() => dispatch(openUnit, layer, unit)}>${unit}</button>`)}
       </div>`}
       <div class=${there.length < wanted.length && !failure ? "cells-of-film waiting" : "cells-of-film"} style=${`width:${layout.width}px;height:${layout.height}px`}>
-        <canvas ref=${canvas} role="img" aria-label=${`Film strip of ${film.units.length} units over ${layout.epochs.length} epochs, layer ${layer}`}
-          onPointerMove=${(/** @type {any} */ event) => setPoint(place(event))} onPointerLeave=${() => setPoint(null)}
+        <canvas ref=${canvas} role="img" aria-label=${`Film strip of ${film.units.length} units over ${layout.epochs.length} epochs, layer ${layer}`} ...${follow}
           onClick=${(/** @type {any} */ event) => {
-            const cell = cellAt(layout, film, place(event));
+            const cell = cellAt(layout, film, placeIn(event));
             if (cell) go(cell.epoch);
           }}
           onDblClick=${(/** @type {any} */ event) => {
-            const cell = cellAt(layout, film, place(event));
+            const cell = cellAt(layout, film, placeIn(event));
             if (cell) dispatch(openUnit, layer, cell.unit);
           }}></canvas>
         ${marks}
@@ -133,9 +130,8 @@ function Marks({ film, layout, blobs }) {
  * @returns {import("../model/types.js").Item[]}
  */
 export function filmItems(record, lanes) {
-  if (lanes[0] === "weights") return record.items.filter((item) => item.kind === "values" && item.shape.length === 4);
-  const tables = ["image_ids", "values"].flatMap((name) => tableIn(record, name) ?? []);
-  return [...lanes.map((lane) => pictureOf(record, /** @type {"patch" | "projection"} */ (lane))), ...tables];
+  if (lanes[0] === "weights") return present(weightsOf(record));
+  return present(...lanes.map((lane) => mosaicOf(record, /** @type {"patch" | "projection"} */ (lane))), tableIn(record, "image_ids"), tableIn(record, "values"));
 }
 
 /** @type {(blobs: import("../io/blob_cache.js").Blobs, film: FilmOf, hit: {unit: number, epoch: number}) => string} */

@@ -1,6 +1,7 @@
 /** The film strip of a layer: which epochs and units it has, what lies in a cell, where it lies, where a winner changed. */
 
 import { ascending } from "../model/epochs.js";
+import { weightsOf } from "../model/items.js";
 import { entriesOf, proportions, tableOf, tileIn, tileSize, unitsIn } from "../model/patch_tables.js";
 import { drawFilters, boxOf, layoutOf } from "../render/filter_grid.js";
 
@@ -40,8 +41,7 @@ export const HEAD = 24;
  */
 
 /** The weights of a convolution that sees colours or grey: then a filter is a picture. @param {Rec} record */
-export const pictorial = (record) =>
-  record.items.find(({ kind, shape }) => kind === "values" && shape.length === 4 && !shape.includes(0) && (shape[1] === 1 || shape[1] === 3));
+export const pictorial = (record) => [weightsOf(record)].find((item) => item?.shape[1] === 1 || item?.shape[1] === 3);
 
 /**
  * @param {Rec} record

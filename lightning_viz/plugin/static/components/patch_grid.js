@@ -1,11 +1,15 @@
 /** The strongest patches of units beside their reconstructions, in two blocks per unit, as many units in a line as fit. */
 
-import { entriesOf, patchesIn, pictureOf, proportions, tableIn, TABLES, tableOf, tileIn, tileSize, unitsIn } from "../model/patch_tables.js";
+import { ascending } from "../model/epochs.js";
+import { present } from "../model/items.js";
+import { entriesOf, mosaicOf, patchesIn, proportions, tableIn, TABLES, tableOf, tileIn, tileSize, unitsIn } from "../model/patch_tables.js";
 import { openUnit } from "../model/state.js";
 import { number, range as span } from "../render/text.js";
-import { freshCanvas, putTile } from "../render/tile.js";
-import { html, useLayoutEffect, useRef, useState } from "../vendor/htm-preact-3.1.1.js";
+import { freshCanvas } from "../render/canvas.js";
+import { putTile } from "../render/tile.js";
+import { html, useLayoutEffect, useRef } from "../vendor/htm-preact-3.1.1.js";
 import { picturesNeeded } from "./pictures_cell.js";
+import { placeIn, usePointer } from "./use_pointer.js";
 import { useVisible } from "./use_visible.js";
 
 /** @typedef {import("../model/types.js").Rec} Rec */
@@ -94,7 +98,7 @@ function tileAt(blocks, units, k, x, y) {
 /** What is to be fetched for a record. @param {Rec} record @returns {import("../model/types.js").Item[]} */
 export function patchesNeeded(record) {
   if (!tileSize(record)) return picturesNeeded(record);
-  return [...SIDES.map((side) => pictureOf(record, side)), ...TABLES.flatMap((name) => tableIn(record, name) ?? [])];
+  return present(...SIDES.map((side) => mosaicOf(record, side)), ...TABLES.map((name) => tableIn(record, name)));
 }
 
 /**
@@ -108,12 +112,12 @@ export function patchesNeeded(record) {
  * @param {unknown} props.note  Said while nothing is pointed at.
  */
 export function PatchGrid({ record, units, blocks, blobs, dispatch, chosen, note }) {
-  const [point, setPoint] = useState(/** @type {{x: number, y: number} | null} */ (null));
+  const [point, follow] = usePointer();
   const canvas = useRef(/** @type {any} */ (null));
   const drawn = useRef({ key: "", on: null });
   const visible = useVisible(canvas);
   const k = patchesIn(record);
-  const pictures = SIDES.map((side) => pictureOf(record, side).url);
+  const pictures = SIDES.map((side) => mosaicOf(record, side).url);
   const there = pictures.every((url) => blobs.get(url));
   const failure = pictures.map((url) => blobs.failure(url)).find(Boolean);
   useLayoutEffect(() => {
@@ -131,19 +135,13 @@ export function PatchGrid({ record, units, blocks, blobs, dispatch, chosen, note
     );
   });
   const hit = point && tileAt(blocks, units.length, k, point.x, point.y);
-  /** @param {any} event */
-  function place(event) {
-    const edge = canvas.current.getBoundingClientRect();
-    return { x: event.clientX - edge.left, y: event.clientY - edge.top };
-  }
   const values = tableOf(blobs, record, "values");
   return html`<figure class="patches">
     <div class=${there || failure ? "blocks" : "blocks waiting"} style=${`width:${blocks.width}px;height:${blocks.height}px`}>
       <canvas ref=${canvas} role="img" class=${blocks.label ? "opens" : undefined}
-        aria-label=${`The ${k} strongest patches of ${units.length === 1 ? `unit ${units[0]}` : `${units.length} units`}, each beside its reconstruction, layer ${record.layer}`}
-        onPointerMove=${(/** @type {any} */ event) => setPoint(place(event))} onPointerLeave=${() => setPoint(null)}
+        aria-label=${`The ${k} strongest patches of ${units.length === 1 ? `unit ${units[0]}` : `${units.length} units`}, each beside its reconstruction, layer ${record.layer}`} ...${follow}
         onClick=${(/** @type {any} */ event) => {
-          const { x, y } = place(event);
+          const { x, y } = placeIn(event);
           const under = tileAt(blocks, units.length, k, x, y);
           if (under && blocks.label) dispatch(openUnit, record.layer, units[under.place]);
         }}></canvas>
@@ -174,4 +172,4 @@ function reading(blobs, record, unit, { side, rank }) {
 }
 
 /** The units of a record, the same order everywhere. @param {Rec[]} records */
-export const allUnits = (records) => [...new Set(records.flatMap(unitsIn))].sort((a, b) => a - b);
+export const allUnits = (records) => ascending(records.flatMap(unitsIn));

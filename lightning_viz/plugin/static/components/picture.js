@@ -1,6 +1,8 @@
 /** One picture, each of its pixels a sharp square, as large as its room allows; zoomed in, it is moved inside a window. */
 
+import { pixelRatio, showImage } from "../render/canvas.js";
 import { html, useLayoutEffect, useRef } from "../vendor/htm-preact-3.1.1.js";
+import { placeIn } from "./use_pointer.js";
 
 /** @typedef {{width: number, height: number}} Size */
 
@@ -11,7 +13,7 @@ import { html, useLayoutEffect, useRef } from "../vendor/htm-preact-3.1.1.js";
  * @param {number} zoom
  */
 export function enlargement(picture, room, zoom) {
-  const ratio = window.devicePixelRatio || 1;
+  const ratio = pixelRatio();
   const fit = Math.floor(Math.min(room.width / picture.width, room.height / picture.height) * ratio);
   return Math.max(1, Math.floor(Math.max(1, fit) * zoom)) / ratio;
 }
@@ -38,19 +40,14 @@ export function Picture({ image, size, room, zoom, label, finish, onPoint, onPic
 
   useLayoutEffect(() => {
     if (!image) return;
-    const [element, context] = [canvas.current, canvas.current.getContext("2d")];
-    if (element.width !== image.width || element.height !== image.height) {
-      [element.width, element.height] = [image.width, image.height];
-    }
-    if (image instanceof ImageData) context.putImageData(image, 0, 0);
-    else context.drawImage(image, 0, 0);
+    const context = showImage(canvas.current, image);
     finish?.(context);
   }, [image]);
 
   /** @param {MouseEvent} event */
   const point = (event) => {
-    const edge = canvas.current.getBoundingClientRect();
-    return { x: Math.floor((event.clientX - edge.left) / scale), y: Math.floor((event.clientY - edge.top) / scale) };
+    const { x, y } = placeIn(event);
+    return { x: Math.floor(x / scale), y: Math.floor(y / scale) };
   };
 
   return html`<div

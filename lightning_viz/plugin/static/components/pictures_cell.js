@@ -1,5 +1,6 @@
 /** The pictures of a record as they were drawn, with their captions and numbers. */
 
+import { picturesOf } from "../model/items.js";
 import { number } from "../render/text.js";
 import { html } from "../vendor/htm-preact-3.1.1.js";
 import { Picture } from "./picture.js";
@@ -8,11 +9,11 @@ import { Picture } from "./picture.js";
 /** @typedef {import("../model/types.js").CellProps} CellProps */
 
 /** @param {Rec} record */
-export const picturesNeeded = (record) => record.items.filter((item) => item.kind === "picture");
+export const picturesNeeded = (record) => picturesOf(record);
 
 /** @param {CellProps & {finish?: (context: CanvasRenderingContext2D) => void}} props */
 export function PicturesCell({ record, room, state, blobs, finish }) {
-  const pictures = picturesNeeded(record);
+  const pictures = picturesOf(record);
   const scalars = Object.entries(record.scalars);
   return html`<div class="pictures">
     ${pictures.map((item, place) => {

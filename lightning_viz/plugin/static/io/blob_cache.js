@@ -10,10 +10,10 @@ const PARALLEL = 6;
 
 /**
  * @param {Ref} ref
- * @param {AbortSignal} signal
+ * @param {AbortSignal} [signal]
  * @returns {Promise<{content: ImageBitmap | Values, bytes: number}>}
  */
-async function fetchBlob({ url, kind }, signal) {
+export async function fetchBlob({ url, kind }, signal) {
   const response = await fetch(url, { signal });
   if (!response.ok) throw new Error((await response.json().catch(() => null))?.error ?? `TensorBoard answered ${response.status}`);
   if (kind === "values") {

@@ -3,20 +3,24 @@
  * first, one white pixel between the tiles. The tables hold all units of the layer.
  */
 
+import { partOf } from "../render/maps.js";
+import { picturesOf, pictureOf, valuesOf } from "./items.js";
+
 /** @typedef {import("./types.js").Rec} Rec */
 /** @typedef {import("./types.js").Item} Item */
 /** @typedef {import("./types.js").Values} Values */
 /** @typedef {import("../io/blob_cache.js").Blobs} Blobs */
 /** @typedef {import("../render/tile.js").Tile} Tile */
 
-/** What the tables are called in a record. */
-export const TABLES = ["values", "image_ids", "positions", "boxes"];
+/** What the tables are called in a record, and their axes: units, patches, and of the last two what they say of each. */
+const AXES = { values: 2, image_ids: 2, positions: 3, boxes: 3 };
+
+/** @typedef {keyof typeof AXES} Table */
+
+export const TABLES = /** @type {Table[]} */ (Object.keys(AXES));
 
 /** The place of a picture among those of a record. @type {Record<"patch" | "projection", number>} */
-export const PLACES = { patch: 0, projection: 1 };
-
-/** @param {Rec} record */
-const picturesIn = (record) => record.items.filter((item) => item.kind === "picture");
+const PLACES = { patch: 0, projection: 1 };
 
 /** The units that have pictures. @param {Rec} record @returns {number[]} */
 export const unitsIn = (record) => (Array.isArray(record.meta.units) ? record.meta.units : []);
@@ -24,8 +28,8 @@ export const unitsIn = (record) => (Array.isArray(record.meta.units) ? record.me
 /** How many patches of a unit have pictures. @param {Rec} record */
 export const patchesIn = ({ meta }) => (Number.isInteger(meta.k) ? Number(meta.k) : 0);
 
-/** @param {Rec} record @param {string} name @returns {Item | undefined} */
-export const tableIn = (record, name) => record.items.find((item) => item.kind === "values" && item.name === name && !item.shape.includes(0));
+/** @param {Rec | null | undefined} record @param {Table} name */
+export const tableIn = (record, name) => valuesOf(record, name, AXES[name]);
 
 /** How many units the layer has. @param {Rec} record */
 export const unitCount = (record) => Number(record.meta.unit_count ?? tableIn(record, "values")?.shape[0] ?? 0);
@@ -36,7 +40,7 @@ export const unitCount = (record) => Number(record.meta.unit_count ?? tableIn(re
  * @returns {{height: number, width: number} | null} Null: it is no mosaic.
  */
 export function tileSize(record) {
-  const pictures = picturesIn(record);
+  const pictures = picturesOf(record);
   const [rows, columns] = [unitsIn(record).length, patchesIn(record)];
   if (pictures.length < 2 || !rows || !columns) return null;
   const [height, width] = [(pictures[0].shape[0] + 1) / rows - 1, (pictures[0].shape[1] + 1) / columns - 1];
@@ -48,7 +52,7 @@ export function tileSize(record) {
  * @param {Rec} record
  * @param {"patch" | "projection"} what
  */
-export const pictureOf = (record, what) => /** @type {Item} */ (picturesIn(record)[PLACES[what]]);
+export const mosaicOf = (record, what) => /** @type {Item} */ (pictureOf(record, PLACES[what]));
 
 /**
  * One tile of a picture; null while it is on its way, or where the unit has none.
@@ -62,7 +66,7 @@ export const pictureOf = (record, what) => /** @type {Item} */ (picturesIn(recor
 export function tileIn(blobs, record, what, unit, rank) {
   const [size, row] = [tileSize(record), unitsIn(record).indexOf(unit)];
   if (!size || row < 0) return null;
-  const image = /** @type {ImageBitmap | null} */ (blobs.get(pictureOf(record, what).url));
+  const image = /** @type {ImageBitmap | null} */ (blobs.get(mosaicOf(record, what).url));
   return image && { image, x: rank * (size.width + 1), y: row * (size.height + 1), ...size };
 }
 
@@ -70,7 +74,7 @@ export function tileIn(blobs, record, what, unit, rank) {
  * A fetched table; null while it is on its way.
  * @param {Blobs} blobs
  * @param {Rec} record
- * @param {string} name
+ * @param {Table} name
  */
 export function tableOf(blobs, record, name) {
   const item = tableIn(record, name);
@@ -86,10 +90,7 @@ export function tableOf(blobs, record, name) {
  */
 export function entriesOf(table, unit, rank) {
   if (!table || unit >= table.shape[0]) return [];
-  const size = table.data.length / table.shape[0];
-  const entry = size / table.shape[1];
-  const start = unit * size + (rank ?? 0) * entry;
-  return [...table.data.subarray(start, rank === undefined ? start + size : start + entry)];
+  return [...(rank === undefined ? partOf(table, unit) : partOf(table, unit, rank))];
 }
 
 /**

@@ -29,8 +29,24 @@
  * @property {string | null} photographs  Where the images of its probe are; their number follows.
  * @property {string | null} error
  * @property {Record<string, number | string>} scalars
- * @property {Record<string, any>} meta
+ * @property {Meta} meta
  * @property {Item[]} items
+ *
+ * What callbacks say beside their values, per method: the keys are those of http_api.md, and all that the page reads. A
+ * store may come from anywhere, so each may be missing or something else: who reads one looks first.
+ *
+ * @typedef {number | string} Num  "NaN", "Infinity" and "-Infinity" are strings.
+ * @typedef {{kernel: number[], stride: number[], columns: number, scale: string, vmin: Num, vmax: Num}} FiltersMeta
+ * @typedef {{vmin: Num, vmax: Num, units: number[], unit_count: number, size: number[], zeros: Num}} ActivationsMeta
+ * @typedef {{vmin: Num, vmax: Num, size: number[], predictions: Prediction[]}} AttributionMeta  Saliency and Grad-CAM.
+ * @typedef {AttributionMeta & {square: unknown, class_names: string[] | null}} OcclusionMeta
+ * @typedef {{units: number[], positions: number[][], activations: Num[], bounds: Record<string, Num>, boxes: number[][], size: number[]}} ReconstructionMeta  By image; bounds by rule.
+ * @typedef {{units: number[], k: number, tile: number[], box: number[], images: number, unit_count: number}} PatchesMeta  Of patches and evolution.
+ * @typedef {{points: {hash: string, count: number, thumbnail: number[] | null, columns: number}, class_names: string[] | null}} EmbeddingMeta
+ * @typedef {Partial<FiltersMeta & ActivationsMeta & OcclusionMeta & ReconstructionMeta & PatchesMeta & EmbeddingMeta>} Meta
+ *
+ * @typedef {{label: number | null, shown: number, predicted: number, label_name: string | null, shown_name: string,
+ *   predicted_name: string, shown_probability: Num, predicted_probability: Num}} Prediction  The map is about the class `shown`.
  *
  * @typedef {{images: {tag: string, step: number, wall_time: number, key: string}[], limit: number}} Kept
  * @typedef {{steps: number[], values: (number | string)[]}} Series

@@ -1,6 +1,7 @@
 /** Which layers have units to look at, and how many. */
 
-import { tableIn, unitCount } from "./patch_tables.js";
+import { activityOf, weightsOf } from "./items.js";
+import { unitCount } from "./patch_tables.js";
 import { drawnRecords, layersOf } from "./records.js";
 
 /** @typedef {import("./types.js").Rec} Rec */
@@ -27,8 +28,8 @@ export function unitsOf(lists, layer) {
 /** @param {Rec | undefined} record */
 function countIn(record) {
   if (!record) return 0;
-  if (record.method === "filters") return record.items.find(({ kind, shape }) => kind === "values" && shape.length === 4)?.shape[0] ?? 0;
-  return Math.max(unitCount(record), tableIn(record, "activity")?.shape[1] ?? 0);
+  if (record.method === "filters") return weightsOf(record)?.shape[0] ?? 0;
+  return Math.max(unitCount(record), activityOf(record)?.shape[1] ?? 0);
 }
 
 /**

@@ -3,6 +3,7 @@
  * filters; three input channels in colour, one in grey, else rows are filters and columns input channels.
  */
 
+import { partOf } from "./maps.js";
 import { finiteRange, linear, markOf } from "./palettes.js";
 
 /** @typedef {import("../model/types.js").Values} Values */
@@ -81,15 +82,6 @@ export function boxOf(layout, unit) {
 
 /**
  * @param {Values} filters  (K, C, h, w)
- * @param {number} unit
- */
-export function valuesOfUnit({ shape, data }, unit) {
-  const size = shape[1] * shape[2] * shape[3];
-  return data.subarray(unit * size, (unit + 1) * size);
-}
-
-/**
- * @param {Values} filters  (K, C, h, w)
  * @param {Range | null} scale  Null: each filter from its own minimum to its own maximum.
  * @returns {ImageData} transparent between the filters
  */
@@ -98,7 +90,7 @@ export function drawFilters(filters, scale) {
   const image = new ImageData(layout.width, layout.height);
   const size = layout.tileHeight * layout.tileWidth;
   for (let unit = 0; unit < layout.units; unit++) {
-    const values = valuesOfUnit(filters, unit);
+    const values = partOf(filters, unit);
     const toByte = linear(scale ?? finiteRange(values));
     const box = boxOf(layout, unit);
     if (layout.whole) {

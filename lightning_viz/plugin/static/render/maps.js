@@ -11,16 +11,15 @@ import { GREY, classColour, linear, markOf, packed, palette } from "./palettes.j
 /** @typedef {{data: Float32Array, height: number, width: number}} Grid  One map. */
 /** @typedef {{top: number, left: number, height: number, width: number}} Box  In pixels of the image. */
 
-/**
- * @param {Values} values  (N, ..., h, w)
- * @param {...number} places  on the axes before the last two
- * @returns {Grid}
- */
-export function gridAt({ shape, data }, ...places) {
-  const [height, width] = shape.slice(-2);
+/** What lies at some places on the first axes. @param {Values} values @param {...number} places */
+export function partOf({ shape, data }, ...places) {
   const number = places.reduce((sum, place, axis) => sum * shape[axis] + place, 0);
-  return { data: data.subarray(number * height * width, (number + 1) * height * width), height, width };
+  const size = shape.slice(places.length).reduce((product, length) => product * length, 1);
+  return data.subarray(number * size, (number + 1) * size);
 }
+
+/** A map of (N, ..., h, w). @type {(values: Values, ...places: number[]) => Grid} */
+export const gridAt = (values, ...places) => ({ data: partOf(values, ...places), height: values.shape.at(-2) ?? 0, width: values.shape.at(-1) ?? 0 });
 
 /** @param {Float32Array} data */
 export function isZero(data) {

@@ -15,8 +15,8 @@ export function number(value) {
 }
 
 /**
- * @param {number} low
- * @param {number} high
+ * @param {unknown} low
+ * @param {unknown} high
  */
 export const range = (low, high) => `${number(low)} to ${number(high)}`;
 

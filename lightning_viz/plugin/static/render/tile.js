@@ -1,5 +1,7 @@
 /** Puts a part of an image on a canvas. */
 
+import { pixelRatio } from "./canvas.js";
+
 /** @typedef {{image: CanvasImageSource, x: number, y: number, width: number, height: number}} Tile  Cut out of an image. */
 
 /** A patch that is enlarged less than this fills its field, smoothly; what is enlarged more has sharp pixels. */
@@ -13,7 +15,7 @@ const SHARP = 3;
  * @param {boolean} [sharp]  Enlarged in whole pixels of the screen only.
  */
 export function putTile(context, tile, field, sharp) {
-  const ratio = window.devicePixelRatio || 1;
+  const ratio = pixelRatio();
   const fit = Math.min((field.width * ratio) / tile.width, (field.height * ratio) / tile.height);
   const whole = fit >= (sharp ? 1 : SHARP);
   const scale = whole ? Math.floor(fit) : fit;
@@ -26,19 +28,4 @@ export function putTile(context, tile, field, sharp) {
   // A hair line around it: a white patch on white is something else than no patch.
   context.strokeStyle = "#8883";
   context.strokeRect(left - 0.5, top - 0.5, width + 1, height + 1);
-}
-
-/**
- * Make a canvas as large as its room, and empty.
- * @param {any} canvas
- * @param {{width: number, height: number}} size  in CSS pixels
- * @returns {CanvasRenderingContext2D}
- */
-export function freshCanvas(canvas, size) {
-  const ratio = window.devicePixelRatio || 1;
-  const [width, height] = [Math.max(1, Math.round(size.width * ratio)), Math.max(1, Math.round(size.height * ratio))];
-  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
-  const context = canvas.getContext("2d");
-  context.clearRect(0, 0, width, height);
-  return context;
 }

@@ -1,5 +1,6 @@
 /** The maps of a layer's units in a grid, each with its unit's number below where there is room. */
 
+import { freshCanvas, pixelRatio } from "../../render/canvas.js";
 import { drawMap, gridAt, isZero } from "../../render/maps.js";
 
 /** @typedef {import("../../model/types.js").Values} Values */
@@ -32,7 +33,7 @@ const LEGIBLE = 24;
  * @returns {Tiles}
  */
 export function layOut(count, map, room, zoom) {
-  const ratio = window.devicePixelRatio || 1;
+  const ratio = pixelRatio();
   const least = Math.max(1, Math.ceil((LEGIBLE * ratio) / map.width));
   let pixels = Math.max(least, Math.floor((room.width * ratio) / map.width));
   while (pixels > least && grid(count, map, room.width, pixels / ratio).height > room.height) pixels -= 1;
@@ -95,11 +96,7 @@ export function tileAt(tiles, count, x, y) {
  * @param {import("../../render/palettes.js").Palette} colours
  */
 export function drawTiles(canvas, tiles, maps, image, order, rangeOf, colours) {
-  const ratio = window.devicePixelRatio || 1;
-  const [width, height] = [Math.max(1, Math.round(tiles.width * ratio)), Math.max(1, Math.round(tiles.height * ratio))];
-  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
-  const context = canvas.getContext("2d");
-  context.clearRect(0, 0, width, height);
+  const [context, ratio] = [freshCanvas(canvas, tiles), pixelRatio()];
   context.imageSmoothingEnabled = false;
   const [, , h, w] = maps.shape;
   // All maps below each other, one pixel per value; then each to its place.

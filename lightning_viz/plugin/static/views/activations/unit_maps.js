@@ -2,11 +2,14 @@
 
 import { Still } from "../../components/canvas.js";
 import { OpenUnit } from "../../components/open_unit_button.js";
+import { placeIn, usePointer } from "../../components/use_pointer.js";
 import { usePhotograph } from "../../io/probe_images.js";
+import { rangeIn } from "../../model/items.js";
 import { assign, openUnit } from "../../model/state.js";
+import { partOf } from "../../render/maps.js";
 import { finiteRange, gradient } from "../../render/palettes.js";
 import { number, range as span, share } from "../../render/text.js";
-import { html, useLayoutEffect, useMemo, useRef, useState } from "../../vendor/htm-preact-3.1.1.js";
+import { html, useLayoutEffect, useMemo, useRef } from "../../vendor/htm-preact-3.1.1.js";
 import { cornerOf, drawTiles, isSilent, layOut, tileAt } from "./tile_layout.js";
 
 /** @typedef {import("../../model/types.js").Rec} Rec */
@@ -21,7 +24,7 @@ const NAMED = 5;
 
 /** @param {import("../../model/types.js").CellProps & {maps: Item, activity: Item | undefined}} props */
 export function Units({ record, related, room, state, dispatch, blobs, maps: mapsItem, activity: activityItem }) {
-  const [point, setPoint] = useState(/** @type {{x: number, y: number} | null} */ (null));
+  const [point, follow] = usePointer();
   const canvas = useRef(/** @type {any} */ (null));
   const [images, kept, height, width] = mapsItem.shape;
   const image = Math.min(state.image, images - 1);
@@ -36,7 +39,7 @@ export function Units({ record, related, room, state, dispatch, blobs, maps: map
   const tiles = layOut(kept, { width, height }, { width: room.width - beside, height: room.height }, state.zoom);
 
   const shared = state.scale !== "own";
-  const range = useMemo(() => layerRange(related), [related]);
+  const range = useMemo(() => rangeIn(related), [related]);
   const signed = range ? range.low < 0 : values !== null && finiteRange(values.data).low < 0;
   const order = useMemo(() => orderOf(kept, numbers, activity, image), [record, activity, image]);
   const drawn = useRef(/** @type {any} */ (null));
@@ -56,19 +59,16 @@ export function Units({ record, related, room, state, dispatch, blobs, maps: map
   const chosen = state.unit?.layer === record.layer ? order.findIndex((unit) => numbers[unit] === state.unit?.unit) : -1;
   const marked = hit?.place ?? chosen;
   /** @param {any} event */
-  const place = (event) => {
-    const edge = canvas.current.getBoundingClientRect();
-    return { x: event.clientX - edge.left, y: event.clientY - edge.top };
-  };
+  const under = (event) => tileAt(tiles, kept, placeIn(event).x, placeIn(event).y);
   /** @param {any} event */
   function pick(event) {
-    const at = tileAt(tiles, kept, place(event).x, place(event).y);
+    const at = under(event);
     const unit = at && numbers[order[at.place]];
-    dispatch(assign, { unit: at && unit !== state.unit?.unit ? { layer: record.layer, unit } : null });
+    dispatch(assign, { unit: unit !== null && unit !== state.unit?.unit ? { layer: record.layer, unit } : null });
   }
   /** @param {any} event */
   function open(event) {
-    const at = tileAt(tiles, kept, place(event).x, place(event).y);
+    const at = under(event);
     if (at) dispatch(openUnit, record.layer, numbers[order[at.place]]);
   }
   const named = mostActive(activity, image);
@@ -80,7 +80,7 @@ export function Units({ record, related, room, state, dispatch, blobs, maps: map
       </div>`}
       <div class=${values ? "tiles" : "tiles waiting"} style=${`width:${tiles.width}px;height:${tiles.height}px`}>
         <canvas ref=${canvas} role="img" aria-label=${`Maps of ${kept} units, layer ${record.layer}${named.length ? `; most active: ${named.join(", ")}` : ""}`}
-          onPointerMove=${(/** @type {any} */ event) => setPoint(place(event))} onPointerLeave=${() => setPoint(null)} onClick=${pick} onDblClick=${open}></canvas>
+          ...${follow} onClick=${pick} onDblClick=${open}></canvas>
         ${tiles.label > 0 && order.map((unit, at) => {
           const { left, top } = cornerOf(tiles, at);
           return html`<span key=${at} class="number" style=${`left:${left}px;top:${top + tiles.tileHeight}px;width:${tiles.tileWidth}px`}>${numbers[unit]}${silent[at] && tiles.tileWidth >= 64 ? " all zero" : ""}</span>`;
@@ -101,21 +101,15 @@ export function Units({ record, related, room, state, dispatch, blobs, maps: map
 function orderOf(kept, numbers, activity, image) {
   const order = [...Array(kept).keys()];
   if (!activity) return order;
-  const own = activity.data.subarray(image * activity.shape[1], (image + 1) * activity.shape[1]);
+  const own = partOf(activity, image);
   return order.sort((a, b) => own[numbers[b]] - own[numbers[a]] || a - b);
 }
 
 /** By name, those that are active at all. @type {(activity: Values | null, image: number) => number[]} */
 function mostActive(activity, image) {
   if (!activity) return [];
-  const own = activity.data.subarray(image * activity.shape[1], (image + 1) * activity.shape[1]);
+  const own = partOf(activity, image);
   return [...own.keys()].filter((unit) => own[unit] > 0).sort((a, b) => own[b] - own[a] || a - b).slice(0, NAMED);
-}
-
-/** @param {Rec[]} records */
-function layerRange(records) {
-  const ends = records.flatMap(({ meta }) => [Number(meta.vmin ?? NaN), Number(meta.vmax ?? NaN)]).filter(Number.isFinite);
-  return ends.length ? { low: Math.min(...ends), high: Math.max(...ends) } : null;
 }
 
 /** @type {(range: import("../../render/palettes.js").Range, signed: boolean) => import("../../render/palettes.js").Range} */
@@ -125,7 +119,7 @@ function rangeOf({ low, high }, signed) {
 }
 
 /** @type {(kept: number, record: Rec) => string} */
-const partText = (kept, { meta: { unit_count } }) => (unit_count > kept ? `${kept} of ${unit_count} units` : `${kept} units`);
+const partText = (kept, { meta: { unit_count } }) => (Number(unit_count) > kept ? `${kept} of ${unit_count} units` : `${kept} units`);
 
 /** @param {{range: import("../../render/palettes.js").Range | null, signed: boolean}} props */
 function Scale({ range, signed }) {
@@ -137,11 +131,11 @@ function Scale({ range, signed }) {
 
 /** @type {(values: Values, activity: Values | null, image: number, unit: number, numbers: number[], hit: ReturnType<typeof tileAt>) => string} */
 function readout(values, activity, image, unit, numbers, hit) {
-  const [, count, height, width] = values.shape;
-  const start = (image * count + unit) * height * width;
+  const [height, width] = values.shape.slice(2);
+  const own = partOf(values, image, unit);
   const name = numbers[unit];
   const mean = activity ? `, mean of its positive part ${number(activity.data[image * activity.shape[1] + name])}` : "";
-  const { low, high } = finiteRange(values.data.subarray(start, start + height * width));
+  const { low, high } = finiteRange(own);
   if (!hit || hit.y === null) return `unit ${name}: ${span(low, high)}${mean}`;
-  return `unit ${name}: ${number(values.data[start + hit.y * width + hit.x])} at row\u00a0${hit.y}, column\u00a0${hit.x} of ${height}\u00d7${width}${mean}`;
+  return `unit ${name}: ${number(own[hit.y * width + hit.x])} at row\u00a0${hit.y}, column\u00a0${hit.x} of ${height}\u00d7${width}${mean}`;
 }

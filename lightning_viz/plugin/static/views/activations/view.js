@@ -1,6 +1,7 @@
 /** What the units of a layer make of one image of the probe: their maps, the most active first. */
 
 import { picturesNeeded, PicturesCell } from "../../components/pictures_cell.js";
+import { activityOf, mapsOf, present } from "../../model/items.js";
 import { html } from "../../vendor/htm-preact-3.1.1.js";
 import { Thumbnails } from "./probe_image_picker.js";
 import { Units } from "./unit_maps.js";
@@ -8,15 +9,8 @@ import { Units } from "./unit_maps.js";
 /** @typedef {import("../../model/types.js").Rec} Rec */
 
 /** @param {Rec} record */
-const mapsOf = (record) => record.items.find((item) => item.kind === "values" && item.name === "maps" && item.shape.length === 4 && !item.shape.includes(0));
-
-/** @param {Rec} record */
-const activityOf = (record) => record.items.find((item) => item.kind === "values" && item.name === "activity" && item.shape.length === 2);
-
-/** @param {Rec} record */
 function needs(record) {
-  const [maps, activity] = [mapsOf(record), activityOf(record)];
-  return maps ? [maps, ...(activity ? [activity] : [])] : picturesNeeded(record);
+  return mapsOf(record) ? present(mapsOf(record), activityOf(record)) : picturesNeeded(record);
 }
 
 /** @param {import("../../model/types.js").CellProps} props */
@@ -33,7 +27,7 @@ function Top({ state, dispatch, lists }) {
   const photographed = ours.find((record) => record.photographs) ?? null;
   // Other methods know what the images are.
   const said = lists.flat().find((record) => record.probe === photographed?.probe && Array.isArray(record.meta.predictions));
-  const names = Array.from({ length: count }, (_, image) => String(said?.meta.predictions[image]?.label_name ?? ""));
+  const names = Array.from({ length: count }, (_, image) => String(said?.meta.predictions?.[image]?.label_name ?? ""));
   return html`<${Thumbnails} ...${{ count, photographed, names, dispatch }} size=${ours[0].meta.size ?? [1, 1]} chosen=${Math.min(state.image, count - 1)} />`;
 }
 

@@ -1,6 +1,7 @@
 /** A map of points on its two canvases: pixels below, marks above. */
 
-import { placeInSheet } from "../../io/thumbnail_sheets.js";
+import { placeInSheet } from "./sheet.js";
+import { sized } from "../../render/canvas.js";
 import { classColour, packed } from "../../render/palettes.js";
 import { differ, isLabel } from "./model.js";
 import { drawDots, drawTiles, mix } from "./raster.js";
@@ -72,9 +73,8 @@ function strideFor(count) {
 
 /** @type {(canvas: HTMLCanvasElement, room: Size, ratio: number) => CanvasRenderingContext2D} */
 function contextOf(canvas, room, ratio) {
-  const [width, height] = [Math.round(room.width * ratio), Math.round(room.height * ratio)];
-  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
-  return /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
+  const size = { width: Math.round(room.width * ratio), height: Math.round(room.height * ratio) };
+  return /** @type {CanvasRenderingContext2D} */ (sized(canvas, size).getContext("2d", { willReadFrequently: true }));
 }
 
 /** Reused: all maps are drawn one after the other. @type {ImageData | null} */

@@ -1,5 +1,6 @@
 /** Layouts of points in the plane: what the records say of them, and on which scale all are shown. */
 
+import { present, valuesOf } from "../../model/items.js";
 import { drawnRecords, history, latestUntil, layersOf } from "../../model/records.js";
 import { align, STILL } from "./procrustes.js";
 
@@ -31,10 +32,10 @@ export const METHOD = "embedding";
  */
 
 /** @param {Rec} record */
-export const layoutOf = (record) => record.items.find((item) => item.kind === "values" && item.name === "layout");
+export const layoutOf = (record) => valuesOf(record, "layout");
 
-/** @type {(record: Rec, name: "neighbours" | "distances" | "labels") => Item | undefined} */
-export const tableOf = (record, name) => record.items.find((item) => item.kind === "values" && item.name === name);
+/** @type {(record: Rec | null, name: "neighbours" | "distances" | "labels") => Item | undefined} */
+export const tableOf = (record, name) => valuesOf(record, name);
 
 /**
  * The layer that is shown: as asked, else the first.
@@ -48,13 +49,13 @@ export function shownLayer(state, lists) {
 
 /** @param {Rec} record @returns {Sample} */
 export function sampleOf(record) {
-  const points = record.meta.points ?? {};
-  const [height, width] = Array.isArray(points.thumbnail) ? points.thumbnail.map(Number) : [];
+  const { points } = record.meta;
+  const [height, width] = Array.isArray(points?.thumbnail) ? points.thumbnail.map(Number) : [];
   const whole = (/** @type {unknown} */ value) => (Number.isInteger(value) && Number(value) > 0 ? Number(value) : 0);
   return {
-    hash: /^[0-9a-f]{16}$/.test(points.hash) ? points.hash : "",
+    hash: points && /^[0-9a-f]{16}$/.test(points.hash) ? points.hash : "",
     count: layoutOf(record)?.shape[0] ?? 0,
-    columns: whole(points.columns), width: whole(width), height: whole(height),
+    columns: whole(points?.columns), width: whole(width), height: whole(height),
     names: Array.isArray(record.meta.class_names) ? record.meta.class_names.map(String) : [],
   };
 }
@@ -86,7 +87,7 @@ export function needed(lists, state, epoch) {
     return [layoutOf(record), source && tableOf(source, "labels"), ...(tables ? [tableOf(record, "neighbours"), tableOf(record, "distances")] : [])];
   });
   const all = lists.flatMap((records) => drawnRecords(records, METHOD, layer).filter(isSound).map(layoutOf));
-  return [...new Set([...now, ...all])].flatMap((item) => item ?? []);
+  return present(...new Set([...now, ...all]));
 }
 
 /** A layout that has been fetched. @type {(blobs: Blobs, record: Rec) => Values | null} */
@@ -195,8 +196,8 @@ export const differ = (labels, one, other) => labels !== null && isLabel(labels[
  */
 export function neighboursOf({ record, sample }, point, blobs) {
   const [indices, distances] = /** @type {const} */ (["neighbours", "distances"]).map((name) => {
-    const item = record && tableOf(record, name);
-    return /** @type {Values | null} */ (item && blobs.get(item.url));
+    const item = tableOf(record, name);
+    return /** @type {Values | null} */ (item ? blobs.get(item.url) : null);
   });
   const count = sample?.count ?? 0;
   if (!indices || indices.shape[0] !== count || indices.shape.length !== 2 || point >= count) return null;

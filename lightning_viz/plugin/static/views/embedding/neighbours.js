@@ -1,9 +1,9 @@
 /** The images nearest to another in the feature space, and a table of such rows. */
 
-import { useSheet } from "../../io/thumbnail_sheets.js";
+import { useSheet } from "./sheet.js";
 import { number, plenty } from "../../render/text.js";
 import { html } from "../../vendor/htm-preact-3.1.1.js";
-import { className, differ, isLabel, neighboursOf } from "./model.js";
+import { className, differ, isLabel, neighboursOf, tableOf } from "./model.js";
 import { Thumb } from "./thumbnail.js";
 
 /** @typedef {import("./model.js").Column} Column */
@@ -113,7 +113,7 @@ export function NeighbourTable({ columns, links, width, query, zoom, instead }) 
   const sample = /** @type {Sample} */ (first.sample);
   const selected = links.selectedIn(first);
   const queries = selected.length ? selected.slice(0, MOST) : usualQueries(first);
-  const k = Math.max(1, ...columns.map(({ record }) => record?.items.find((item) => item.name === "neighbours")?.shape[1] ?? 1));
+  const k = Math.max(1, ...columns.map(({ record }) => tableOf(record, "neighbours")?.shape[1] ?? 1));
   const size = Math.max(32, Math.min(64, Math.floor((width + GAP) / k) - GAP)) * Math.max(1, zoom);
   return html`<div class="queries">
     ${queries.map((point, row) => {

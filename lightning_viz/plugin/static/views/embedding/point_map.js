@@ -1,5 +1,7 @@
 /** The map of one run: dots or images in pixels, what is pointed at and picked drawn over them. */
 
+import { placeIn } from "../../components/use_pointer.js";
+import { pixelRatio } from "../../render/canvas.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef } from "../../vendor/htm-preact-3.1.1.js";
 import { cameraOf, colourPoints, drawBase, drawMarks } from "./draw_points.js";
 import { className } from "./model.js";
@@ -41,7 +43,7 @@ export function PointMap(props) {
   const sample = /** @type {import("../../model/types.js").Sample} */ (column.sample);
   const selected = links.selectedIn(column);
   const theme = document.documentElement.dataset.theme ?? "";
-  const ratio = Math.min(2, window.devicePixelRatio || 1);
+  const ratio = Math.min(2, pixelRatio());
   const camera = useMemo(() => cameraOf(lens, room), [lens, room.width, room.height]);
   const ink = useMemo(() => colourPoints(column, emphasis, selected, near), [column.labels, sample.count, emphasis, selected, near, theme, tile !== null]);
   // Overlapping images come apart when enlarged.
@@ -84,8 +86,8 @@ export function PointMap(props) {
 
   /** @param {any} event */
   function placeAt(event) {
-    const edge = over.current.getBoundingClientRect();
-    return { x: (event.clientX - edge.left - camera.x) / camera.scale, y: (event.clientY - edge.top - camera.y) / camera.scale };
+    const { x, y } = placeIn(event, over.current);
+    return { x: (x - camera.x) / camera.scale, y: (y - camera.y) / camera.scale };
   }
   /** @param {{x: number, y: number}} at */
   function pointAt({ x, y }) {

@@ -3,7 +3,7 @@
 import { PicturesCell } from "../../components/pictures_cell.js";
 import { RunHead } from "../../components/run_head.js";
 import { useStageSize } from "../../components/use_stage_size.js";
-import { useSheet } from "../../io/thumbnail_sheets.js";
+import { useSheet } from "./sheet.js";
 import { around } from "../../model/epochs.js";
 import { assign } from "../../model/state.js";
 import { epochText, plenty } from "../../render/text.js";

@@ -1,6 +1,7 @@
 /** One image of a sheet. */
 
-import { placeInSheet } from "../../io/thumbnail_sheets.js";
+import { placeInSheet } from "./sheet.js";
+import { sized } from "../../render/canvas.js";
 import { html, useLayoutEffect, useRef } from "../../vendor/htm-preact-3.1.1.js";
 
 /** @typedef {import("../../model/types.js").Sample} Sample */
@@ -15,8 +16,7 @@ export function Thumb({ bitmap, sample, point, label }) {
   useLayoutEffect(() => {
     if (!bitmap) return;
     const { x, y } = placeInSheet(sample, point);
-    [canvas.current.width, canvas.current.height] = [width, height];
-    canvas.current.getContext("2d").drawImage(bitmap, x, y, width, height, 0, 0, width, height);
+    sized(canvas.current, sample).getContext("2d").drawImage(bitmap, x, y, width, height, 0, 0, width, height);
   }, [bitmap, point, width, height]);
   if (!bitmap) return html`<span class="no-thumb" role=${label && "img"} aria-label=${label}>${point}</span>`;
   return html`<canvas ref=${canvas} class=${width > 64 || height > 64 ? "soft" : undefined} role=${label && "img"} aria-label=${label} aria-hidden=${label ? undefined : "true"}></canvas>`;

@@ -4,7 +4,7 @@ import { Lines } from "../../components/epoch_chart.js";
 import { Film, filmItems } from "../../components/film_strip.js";
 import { filmOf, GUTTER, layFilm, pictorial } from "../../components/film_strip_layout.js";
 import { ascending } from "../../model/epochs.js";
-import { tileSize, unitsIn } from "../../model/patch_tables.js";
+import { tableIn, tileSize, unitsIn } from "../../model/patch_tables.js";
 import { drawnRecords, history, latestUntil, layersOf } from "../../model/records.js";
 import { assign } from "../../model/state.js";
 import { html } from "../../vendor/htm-preact-3.1.1.js";
@@ -21,7 +21,7 @@ const CURVE = { width: 400, height: 84 };
 
 /** @type {Record<"overlap" | "settled", (record: Rec | undefined) => string>} */
 const CURVES = {
-  overlap: (record) => `overlap of the top ${record?.items.find((item) => item.name === "image_ids")?.shape[1] ?? "k"} with the drawing before`,
+  overlap: (record) => `overlap of the top ${tableIn(record, "image_ids")?.shape[1] ?? "k"} with the drawing before`,
   settled: () => "share of units settled: the same image won",
 };
 

@@ -3,8 +3,10 @@
 import { OpenUnit } from "../../components/open_unit_button.js";
 import { Picture } from "../../components/picture.js";
 import { PicturesCell, picturesNeeded } from "../../components/pictures_cell.js";
+import { pictureOf, rangeIn, weightsOf } from "../../model/items.js";
 import { assign, openUnit } from "../../model/state.js";
-import { boxOf, clearGaps, clearWhiteLines, drawFilters, layoutOf, locate, valuesOfUnit } from "../../render/filter_grid.js";
+import { boxOf, clearGaps, clearWhiteLines, drawFilters, layoutOf, locate } from "../../render/filter_grid.js";
+import { partOf } from "../../render/maps.js";
 import { finiteRange } from "../../render/palettes.js";
 import { number, plenty, range } from "../../render/text.js";
 import { html, useMemo, useState } from "../../vendor/htm-preact-3.1.1.js";
@@ -16,12 +18,6 @@ import { html, useMemo, useState } from "../../vendor/htm-preact-3.1.1.js";
 
 /** Above so many weights (1 MiB) the ready picture is shown, and weights are fetched only where they are needed. */
 const LARGE = 2 ** 18;
-
-/** @param {Rec} record */
-const weightsOf = (record) => record.items.find((item) => item.kind === "values" && item.shape.length === 4 && !item.shape.includes(0));
-
-/** @param {Rec} record */
-const pictureOf = (record) => record.items.find((item) => item.kind === "picture");
 
 /**
  * @param {Rec} record
@@ -40,16 +36,6 @@ function showsPicture(record, weights, state) {
   return size > LARGE && state.scale !== "shared" && record.meta.scale === "filter" && pictureOf(record) !== undefined;
 }
 
-/**
- * One scale for a layer over all shown runs and all their epochs: it must not change while the epoch does.
- * @param {Rec[]} records
- */
-function sharedScale(records) {
-  const lows = records.map((record) => Number(record.meta.vmin ?? NaN)).filter(Number.isFinite);
-  const highs = records.map((record) => Number(record.meta.vmax ?? NaN)).filter(Number.isFinite);
-  return lows.length && highs.length ? { low: Math.min(...lows), high: Math.max(...highs) } : null;
-}
-
 /** @param {CellProps} props */
 function Cell(props) {
   const weights = weightsOf(props.record);
@@ -65,7 +51,7 @@ function Filters({ record, related, room, state, dispatch, blobs, weights }) {
 
   const scale = useMemo(() => {
     if (state.scale !== "shared") return null;
-    return sharedScale(related) ?? (values && finiteRange(values.data));
+    return rangeIn(related) ?? (values && finiteRange(values.data));
   }, [state.scale, related, values]);
   const drawn = useMemo(() => (values && !ready ? drawFilters(values, scale) : null), [values, ready, scale?.low, scale?.high]);
   const image = ready ? /** @type {ImageBitmap | null} */ (blobs.get(ready.url)) : drawn;
@@ -123,7 +109,7 @@ const scaleText = (scale) => (scale ? `black to white: ${range(scale.low, scale.
 /** @type {(values: Values | null, unit: number, pointed: ReturnType<typeof locate>) => string} */
 function readout(values, unit, pointed) {
   if (!values) return `filter ${unit}`;
-  const own = valuesOfUnit(values, unit);
+  const own = partOf(values, unit);
   const { low, high } = finiteRange(own);
   const text = `filter ${unit}: ${range(low, high)}`;
   if (!pointed) return text;

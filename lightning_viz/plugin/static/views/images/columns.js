@@ -3,6 +3,7 @@
  * method, layer and rule. A new method is one entry of MAP_KINDS.
  */
 
+import { allValues, present, valuesOf } from "../../model/items.js";
 import { history, layersOf } from "../../model/records.js";
 
 /** @typedef {import("../../model/types.js").Rec} Rec */
@@ -19,17 +20,17 @@ import { history, layersOf } from "../../model/records.js";
  * @property {"heat" | "grey" | "signed" | "class"} colours  From 0 on; "signed": around 0, in mid-grey; "class": values are
  *   numbers of classes.
  * @property {boolean} over  Whether it is drawn over the photograph.
- * @property {string} [item]  Which of its values; all when left out.
+ * @property {string} [item]  Which of its values; all when left out: one per rule.
  * @property {number} [peak]  The largest value that there can be, where that is known.
  */
 
 /** In the order of the columns. @type {MapKind[]} */
 export const MAP_KINDS = [
-  { method: "grad_cam", title: "Grad-CAM", axes: 3, colours: "heat", over: true },
+  { method: "grad_cam", title: "Grad-CAM", axes: 3, colours: "heat", over: true, item: "maps" },
   { method: "occlusion", title: "Occlusion", axes: 3, colours: "heat", over: true, item: "drop" },
   { method: "occlusion", title: "Occlusion", axes: 3, colours: "grey", over: false, item: "probability", peak: 1 },
   { method: "occlusion", title: "Occlusion", axes: 3, colours: "class", over: false, item: "predicted" },
-  { method: "saliency", title: "Saliency", axes: 3, colours: "grey", over: false },
+  { method: "saliency", title: "Saliency", axes: 3, colours: "grey", over: false, item: "maps" },
   { method: "reconstruction", title: "Reconstruction", axes: 4, colours: "signed", over: false },
 ];
 
@@ -49,10 +50,7 @@ export const MAP_KINDS = [
  * @param {Rec} record
  * @param {MapKind} kind
  */
-export const valuesOf = (record, kind) =>
-  record.items.filter(
-    (item) => item.kind === "values" && item.shape.length === kind.axes && !item.shape.includes(0) && (!kind.item || kind.item === item.name),
-  );
+export const mapsIn = (record, kind) => (kind.item ? present(valuesOf(record, kind.item, kind.axes)) : allValues(record, kind.axes));
 
 /**
  * Every map that some shown run has at some epoch.
@@ -63,7 +61,7 @@ export function columnsOf(lists) {
   return MAP_KINDS.flatMap((kind) =>
     layersOf(lists, kind.method).flatMap((layer) => {
       const records = lists.flatMap((list) => history(list, kind.method, layer));
-      const items = [...new Set(records.flatMap((record) => valuesOf(record, kind).map((item) => item.name)))];
+      const items = [...new Set(records.flatMap((record) => mapsIn(record, kind).map((item) => item.name)))];
       const cut = cutOf(records);
       return items.map((item) => ({ key: JSON.stringify([kind.method, layer, item]), kind, layer, item, cut, range: rangeOf(records, kind, item) }));
     }),
@@ -117,7 +115,7 @@ const sizeOf = (record) => (Array.isArray(record?.meta.size) && record.meta.size
  * @param {Rec[]} records
  */
 export function imagesOf(records) {
-  const seen = records.flatMap((record) => MAP_KINDS.filter((kind) => kind.method === record.method).flatMap((kind) => valuesOf(record, kind)));
+  const seen = records.flatMap((record) => MAP_KINDS.filter((kind) => kind.method === record.method).flatMap((kind) => mapsIn(record, kind)));
   const sized = records.find((record) => MAP_KINDS.some((kind) => kind.method === record.method) && sizeOf(record));
   const [height, width] = sizeOf(sized) ?? seen[0]?.shape.slice(-2) ?? [1, 1];
   return { count: Math.max(0, ...seen.map((item) => item.shape[0])), height, width };
@@ -132,7 +130,7 @@ export const classNameOf = (record, number) => String(record?.meta.class_names?.
 
 /** Records without values, only pictures, of the methods of this view. @param {Rec} record */
 export const onlyPictures = (record) =>
-  !record.error && MAP_KINDS.some((kind) => kind.method === record.method && !valuesOf(record, kind).length);
+  !record.error && MAP_KINDS.some((kind) => kind.method === record.method && !mapsIn(record, kind).length);
 
 /**
  * Where the values of an image lie in it.

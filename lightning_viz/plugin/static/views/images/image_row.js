@@ -1,62 +1,28 @@
 /** One image of the probe with a line per run. Only groups near the visible part are drawn. */
 
 import { Mark } from "../../components/run_mark.js";
+import { useVisible } from "../../components/use_visible.js";
 import { share } from "../../render/text.js";
-import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../../vendor/htm-preact-3.1.1.js";
+import { html, useRef } from "../../vendor/htm-preact-3.1.1.js";
 import { boxOf, frameOf } from "./columns.js";
 import { MapCell, PhotographCell } from "./map_cell.js";
 
 /** @typedef {import("./stage.js").Line} Line */
 /** @typedef {import("./columns.js").Column} Column */
-/** @typedef {{watch: (element: Element, callback: (near: boolean) => void) => () => void, height: number}} Near */
 
 export const LINE_GAP = 6;
 
 /**
- * Watches which elements are less than a third of a screen away.
- * @param {import("../../vendor/htm-preact-3.1.1.js").Ref<any>} stage
- * @param {number} height  of the visible part
- * @returns {Near}
- */
-export function useNear(stage, height) {
-  const callbacks = useMemo(() => new WeakMap(), []);
-  const observer = useRef(/** @type {IntersectionObserver | null} */ (null));
-  const watched = useMemo(() => new Set(), []);
-  useLayoutEffect(() => {
-    const made = new IntersectionObserver(
-      (entries) => entries.forEach((entry) => callbacks.get(entry.target)?.(entry.isIntersecting)),
-      { root: stage.current, rootMargin: "30% 0px" },
-    );
-    observer.current = made;
-    for (const element of watched) made.observe(element);
-    return () => made.disconnect();
-  }, []);
-  return {
-    height,
-    watch: (element, callback) => {
-      callbacks.set(element, callback);
-      watched.add(element);
-      observer.current?.observe(element);
-      return () => {
-        watched.delete(element);
-        observer.current?.unobserve(element);
-      };
-    },
-  };
-}
-
-/**
  * @param {{image: number, lines: Line[], columns: Column[], photographs: boolean, heights: number[], height: number,
- *   shared: boolean, near: Near, opacity: number}} props
+ *   shared: boolean, screen: number, opacity: number}} props  screen: height of the visible part
  */
-export function ImageGroup({ image, lines, columns, photographs, heights, height, shared, near, opacity }) {
+export function ImageGroup({ image, lines, columns, photographs, heights, height, shared, screen, opacity }) {
   const group = useRef(/** @type {any} */ (null));
-  const [isNear, setNear] = useState(image * height < 1.5 * near.height);
-  useEffect(() => near.watch(group.current, setNear), []);
+  const near = useVisible(group, "30% 0px", image * height < 1.5 * screen);
   const name = nameOf(lines, image);
   return html`<section class="image" ref=${group} data-image=${image} style=${`height:${height}px`} aria-label=${`image ${image}${name && `, ${name}`}`}>
     <h3>${name || `image ${image}`} <span class="dim">${name && `image ${image}`}${aboutOf(lines, image)}</span></h3>
-    ${isNear && lines.map((line, place) => html`<div class="line columns" key=${line.run.run} data-run=${line.run.run} style=${`--height:${heights[place]}px`}>
+    ${near && lines.map((line, place) => html`<div class="line columns" key=${line.run.run} data-run=${line.run.run} style=${`--height:${heights[place]}px`}>
       <${Said} line=${line} prediction=${line.predictions[image]} />
       ${photographs && html`<${PhotographCell} photographed=${line.photographed} image=${image} size=${line}
         boxes=${partsOf(line, columns, image)} label=${`Photograph ${image}${name && `, ${name}`}`} />`}
@@ -101,7 +67,7 @@ function partsOf(line, columns, image) {
 
 /**
  * The run, and what it takes the image for.
- * @param {{line: Line, prediction: any}} props
+ * @param {{line: Line, prediction: import("../../model/types.js").Prediction | undefined}} props
  */
 function Said({ line, prediction }) {
   const wrong = prediction && prediction.label != null && prediction.label !== prediction.predicted;

@@ -2,7 +2,7 @@
 
 import { Canvas, Still } from "../../components/canvas.js";
 import { usePhotograph } from "../../io/probe_images.js";
-import { drawClasses, drawMap, drawOverlay, drawSigned, gridAt, isZero, largest, resize } from "../../render/maps.js";
+import { drawClasses, drawMap, drawOverlay, drawSigned, gridAt, isZero, largest, partOf, resize } from "../../render/maps.js";
 import { finiteRange } from "../../render/palettes.js";
 import { html, useMemo } from "../../vendor/htm-preact-3.1.1.js";
 import { boxOf, frameOf } from "./columns.js";
@@ -46,7 +46,7 @@ export function MapCell({ column, found, image, size, shared, opacity, photograp
     if (!there || photograph === undefined) return null;
     return drawing(/** @type {any} */ (found), column, image, size, shared, opacity, photograph);
   }, [values, image, size.height, size.width, shared && column.range?.low, shared && column.range?.high, column.cut?.width, kind.over && opacity, photograph]);
-  const empty = useMemo(() => values !== null && there && kind.colours !== "class" && isZero(valuesOf(values, image)), [values, image]);
+  const empty = useMemo(() => values !== null && there && kind.colours !== "class" && isZero(partOf(values, image)), [values, image]);
   if (!record || !item || (values && !there)) return html`<div class="cell none"><span>${why || "no such image"}</span></div>`;
   const frame = frameOf(column, boxOf(record, item, image), size);
   const few = !kind.over && !column.cut && (values?.shape.at(-1) ?? size.width) < size.width;
@@ -54,16 +54,6 @@ export function MapCell({ column, found, image, size, shared, opacity, photograp
     <${Canvas} draw=${draw} label=${label} soft=${kind.over} />
     ${empty && html`<span class="zero">all zero</span>`}
   </div>`;
-}
-
-/**
- * All values of an image.
- * @param {Values} values
- * @param {number} image
- */
-function valuesOf({ data, shape }, image) {
-  const size = data.length / shape[0];
-  return data.subarray(size * image, size * (image + 1));
 }
 
 /**
@@ -78,7 +68,7 @@ function valuesOf({ data, shape }, image) {
  */
 function drawing({ record, item, values }, column, image, size, shared, opacity, photograph) {
   const { colours, over } = column.kind;
-  const scaled = shared ? values.data : valuesOf(values, image);
+  const scaled = shared ? values.data : partOf(values, image);
   if (colours === "signed") {
     const box = boxOf(record, item, image);
     const frame = frameOf(column, box, size);

@@ -3,14 +3,17 @@
 import { OtherProbes } from "../../components/comparison.js";
 import { PicturesCell } from "../../components/pictures_cell.js";
 import { Mark } from "../../components/run_mark.js";
+import { placeIn } from "../../components/use_pointer.js";
 import { useStageSize } from "../../components/use_stage_size.js";
-import { around } from "../../model/epochs.js";
+import { around, ascending } from "../../model/epochs.js";
+import { valuesOf } from "../../model/items.js";
 import { history, otherProbes, recordAt } from "../../model/records.js";
+import { pixelRatio } from "../../render/canvas.js";
 import { epochText } from "../../render/text.js";
 import { html, useMemo, useRef } from "../../vendor/htm-preact-3.1.1.js";
 import { ImageHeads, peaksOf } from "./column_heads.js";
 import { columnsOf, imagesOf, onlyPictures } from "./columns.js";
-import { LINE_GAP, ImageGroup, useNear } from "./image_row.js";
+import { LINE_GAP, ImageGroup } from "./image_row.js";
 import { describe, Readout } from "./readout.js";
 
 /** @typedef {import("../../model/types.js").Rec} Rec */
@@ -27,8 +30,8 @@ import { describe, Readout } from "./readout.js";
  * @property {number} height  of an image
  * @property {number} width
  * @property {Rec | null} photographed  Some record whose probe has the photographs.
- * @property {any[]} predictions  of each image at this epoch; empty where none are known
- * @property {any[]} labels  the same at any epoch: what the images are does not change
+ * @property {import("../../model/types.js").Prediction[]} predictions  of each image at this epoch; empty where none are known
+ * @property {import("../../model/types.js").Prediction[]} labels  the same at any epoch: what the images are does not change
  * @property {Found[]} cells  one per column
  */
 
@@ -42,7 +45,6 @@ const FAINT = 0.05;
 /** @param {import("../../model/types.js").StageProps} props */
 export function ImageStage({ state, view, epoch, blobs, runs, lists, go }) {
   const [stage, room] = useStageSize();
-  const near = useNear(stage, room.height);
   const tell = useRef(/** @type {(point: any) => void} */ (() => {}));
   const marked = useRef(/** @type {HTMLElement | null} */ (null));
 
@@ -63,7 +65,7 @@ export function ImageStage({ state, view, epoch, blobs, runs, lists, go }) {
     const free = (room.width - 2 * PADDING - GUTTER - across * GAP) / Math.max(1, across);
     const image = Math.max(1, ...lines.map((line) => line.width));
     const tall = Math.max(1, ...lines.map((line) => (line.height / line.width) * image));
-    const ratio = window.devicePixelRatio || 1;
+    const ratio = pixelRatio();
     const fit = Math.min(free / image, (0.5 * room.height) / tall) * state.zoom * ratio;
     return Math.max(NARROWEST, fit >= 1 ? (image * Math.floor(fit + 0.001)) / ratio : Math.floor((image * fit) / ratio));
   }
@@ -86,10 +88,10 @@ export function ImageStage({ state, view, epoch, blobs, runs, lists, go }) {
   /** @type {(records: Rec[], column: Column) => Found} */
   function find(records, { kind, layer, item: name }) {
     const { record, error } = recordAt(records, kind.method, layer, epoch);
-    const item = record?.items.find((one) => one.kind === "values" && one.name === name && one.shape.length === kind.axes) ?? null;
+    const item = valuesOf(record, name, kind.axes) ?? null;
     const nothing = { record: null, item: null, values: null };
     if (!record || !item) {
-      const has = history(records, kind.method, layer).some((one) => one.items.some((other) => other.name === name));
+      const has = history(records, kind.method, layer).some((one) => valuesOf(one, name));
       return { ...nothing, why: error ? "failed" : has ? `none at epoch ${epochText(epoch)}` : "not in this run" };
     }
     if (blobs.failure(item.url)) return { ...nothing, why: "failed" };
@@ -103,12 +105,12 @@ export function ImageStage({ state, view, epoch, blobs, runs, lists, go }) {
     if (marked.current !== group) marked.current?.classList.remove("pointed");
     marked.current = group;
     if (!group) return tell.current(null);
-    const edge = cell.getBoundingClientRect();
+    const pointer = placeIn(event, cell);
     const place = (/** @type {string} */ name) => Number(cell.style.getPropertyValue(name));
     const at = (/** @type {number} */ part, /** @type {number} */ start, /** @type {number} */ length) =>
       start + Math.max(0, Math.min(length - 1, Math.floor(part * length)));
-    const x = at((event.clientX - edge.left) / edge.width, place("--left"), place("--wide"));
-    const y = at((event.clientY - edge.top) / edge.height, place("--top"), place("--tall"));
+    const x = at(pointer.x / pointer.width, place("--left"), place("--wide"));
+    const y = at(pointer.y / pointer.height, place("--top"), place("--tall"));
     group.style.setProperty("--x", String(x + 0.5));
     group.style.setProperty("--y", String(y + 0.5));
     group.classList.add("pointed");
@@ -128,7 +130,7 @@ export function ImageStage({ state, view, epoch, blobs, runs, lists, go }) {
       </p>`)}
       <div class="groups" onPointerMove=${follow} onPointerLeave=${follow}>
         ${room.width > 0 && Array.from({ length: count }, (_, image) => html`<${ImageGroup} key=${image}
-          ...${{ image, lines, columns, photographs, heights, height, shared, near, opacity: state.opacity }} />`)}
+          ...${{ image, lines, columns, photographs, heights, height, shared, screen: room.height, opacity: state.opacity }} />`)}
       </div>
       ${others.map(({ run, records }) => html`<${Pictures} key=${run.run}
         ...${{ run, records, view, epoch, state, blobs, place: state.order.indexOf(run.run), loaded: run.run in state.records, room }} />`)}
@@ -163,7 +165,7 @@ function problems(lines, state, epoch, blobs, columns) {
   const texts = lines.flatMap(({ run, records }) => {
     const found = columns.flatMap(({ kind, layer, item }) => {
       const { record, error } = recordAt(records, kind.method, layer, epoch);
-      const url = record?.items.find((one) => one.name === item)?.url;
+      const url = valuesOf(record, item)?.url;
       const reason = error ? `drawing failed at epoch ${epochText(epoch)}: ${error}` : url && blobs.failure(url);
       return reason ? [`${run.run}, ${kind.title}: ${reason}`] : [];
     });
@@ -185,7 +187,7 @@ function absent(lines, epoch) {
 
 /** @param {Rec[]} records */
 const epochsWithValues = (records) =>
-  [...new Set(records.filter((one) => !one.error && imagesOf([one]).count).map((one) => one.epoch))].sort((a, b) => a - b);
+  ascending(records.filter((one) => !one.error && imagesOf([one]).count).map((one) => one.epoch));
 
 /** @param {any} props */
 function Pictures({ run, records, view, epoch, state, blobs, place, loaded, room }) {

@@ -1,14 +1,14 @@
 /** What the network looks for in each image of the probe: all its maps side by side, the same map of all runs in one column. */
 
 import { picturesNeeded } from "../../components/pictures_cell.js";
-import { MAP_KINDS, valuesOf } from "./columns.js";
+import { MAP_KINDS, mapsIn } from "./columns.js";
 import { ImageStage } from "./stage.js";
 
 /** @typedef {import("../../model/types.js").Rec} Rec */
 
 /** @param {Rec} record */
 function needs(record) {
-  const values = MAP_KINDS.filter((kind) => kind.method === record.method).flatMap((kind) => valuesOf(record, kind));
+  const values = MAP_KINDS.filter((kind) => kind.method === record.method).flatMap((kind) => mapsIn(record, kind));
   return values.length ? values : picturesNeeded(record);
 }
 

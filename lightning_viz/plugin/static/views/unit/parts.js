@@ -3,9 +3,10 @@
 import { Canvas, Still } from "../../components/canvas.js";
 import { Picture } from "../../components/picture.js";
 import { usePhotograph } from "../../io/probe_images.js";
+import { activityOf, mapsOf, rangeIn, weightsOf } from "../../model/items.js";
 import { drawnRecords, latestUntil } from "../../model/records.js";
 import { drawFilters } from "../../render/filter_grid.js";
-import { drawMap, gridAt, isZero } from "../../render/maps.js";
+import { drawMap, gridAt, isZero, partOf } from "../../render/maps.js";
 import { finiteRange, gradient } from "../../render/palettes.js";
 import { epochText, number, range as span } from "../../render/text.js";
 import { html, useMemo } from "../../vendor/htm-preact-3.1.1.js";
@@ -20,20 +21,16 @@ const MAP = 70;
 /** Images of the probe; more are left out. */
 const IMAGES = 12;
 
-/** @param {Rec | null} record */
-export const weightsIn = (record) => record?.items.find(({ kind, shape }) => kind === "values" && shape.length === 4 && !shape.includes(0));
-
 /** The weights of the unit: one picture, or one per input channel. @param {PartProps} props */
 export function FilterOfUnit({ records, unit, epoch, room, state, blobs }) {
   const { record } = latestUntil(records, "filters", unit.layer, epoch);
-  const item = weightsIn(record);
+  const item = weightsOf(record);
   const values = /** @type {Values | null} */ (item ? blobs.get(item.url) : null);
   const [, channels = 1, height = 1, width = 1] = item?.shape ?? [];
   const colour = channels === 1 || channels === 3;
   const own = useMemo(() => {
     if (!values || unit.unit >= values.shape[0]) return null;
-    const size = channels * height * width;
-    const data = values.data.subarray(unit.unit * size, (unit.unit + 1) * size);
+    const data = partOf(values, unit.unit);
     const range = finiteRange(data);
     return { range, image: drawFilters({ shape: colour ? [1, channels, height, width] : [channels, 1, height, width], data }, range) };
   }, [values, unit.unit]);
@@ -48,19 +45,13 @@ export function FilterOfUnit({ records, unit, epoch, room, state, blobs }) {
   </figure>`;
 }
 
-/** @param {Rec} record */
-export const mapsItems = (record) =>
-  record.items.filter(({ kind, name, shape }) => kind === "values" && !shape.includes(0) && ((name === "maps" && shape.length === 4) || (name === "activity" && shape.length === 2)));
-
 /** @param {PartProps} props */
 export function MapsOfUnit({ records, lists, unit, epoch, room, state, blobs }) {
   const { record } = latestUntil(records, "activations", unit.layer, epoch);
-  const items = record ? mapsItems(record) : [];
-  const item = items.find(({ name }) => name === "maps");
-  const activity = items.find(({ name }) => name === "activity");
+  const [item, activity] = [mapsOf(record), activityOf(record)];
   const values = /** @type {Values | null} */ (item ? blobs.get(item.url) : null);
   const means = /** @type {Values | null} */ (activity ? blobs.get(activity.url) : null);
-  const range = useMemo(() => layerRange(lists, unit.layer), [lists.flat().length, unit.layer]);
+  const range = useMemo(() => rangeIn(lists.flatMap((records) => drawnRecords(records, "activations", unit.layer))), [lists.flat().length, unit.layer]);
   if (!record || !item) return html`<p class="dim">None at epoch ${epochText(epoch)}.</p>`;
   if (blobs.failure(item.url)) return html`<p class="failed">${blobs.failure(item.url)}</p>`;
   const kept = Array.isArray(record.meta.units) ? record.meta.units.indexOf(unit.unit) : unit.unit;
@@ -96,10 +87,4 @@ function OneMap({ record, image, values, kept, scale, signed, width, height }) {
     ${photograph !== null && html`<div style=${size}><${Still} bitmap=${photograph?.bitmap} label=${`Photograph ${image}`} soft=${photograph ? photograph.width > width : true} /></div>`}
     <div style=${size} class="shown"><${Canvas} draw=${draw} label=${`Map of image ${image}`} />${map && isZero(map.data) && html`<span class="zero">all zero</span>`}</div>
   </div>`;
-}
-
-/** One scale for the layer, over the shown runs and their epochs. @type {(lists: Rec[][], layer: string) => import("../../render/palettes.js").Range | null} */
-function layerRange(lists, layer) {
-  const ends = lists.flatMap((records) => drawnRecords(records, "activations", layer)).flatMap(({ meta }) => [Number(meta.vmin ?? NaN), Number(meta.vmax ?? NaN)]).filter(Number.isFinite);
-  return ends.length ? { low: Math.min(...ends), high: Math.max(...ends) } : null;
 }

@@ -8,12 +8,13 @@ import { Film, filmItems } from "../../components/film_strip.js";
 import { filmOf, layFilm, pictorial, winnerChanged } from "../../components/film_strip_layout.js";
 import { allUnits, layBlocks, patchesNeeded, PatchGrid } from "../../components/patch_grid.js";
 import { ascending } from "../../model/epochs.js";
+import { activityOf, mapsOf, present, weightsOf } from "../../model/items.js";
 import { entriesOf, patchesIn, tableIn, tableOf, tileSize, unitsIn } from "../../model/patch_tables.js";
 import { drawnRecords, latestUntil } from "../../model/records.js";
 import { openUnit } from "../../model/state.js";
 import { epochText, number } from "../../render/text.js";
 import { html } from "../../vendor/htm-preact-3.1.1.js";
-import { FilterOfUnit, MapsOfUnit, mapsItems, weightsIn } from "./parts.js";
+import { FilterOfUnit, MapsOfUnit } from "./parts.js";
 
 /** @typedef {import("../../model/types.js").Rec} Rec */
 /** @typedef {import("../../model/types.js").Unit} Unit */
@@ -108,8 +109,8 @@ export const SECTIONS = [
   {
     key: "filter",
     title: () => "Filter",
-    has: (records, layer) => drawnRecords(records, "filters", layer).some(weightsIn),
-    refs: (records, { layer }, epoch) => [weightsIn(latestUntil(records, "filters", layer, epoch).record)].flatMap((item) => item ?? []),
+    has: (records, layer) => drawnRecords(records, "filters", layer).some(weightsOf),
+    refs: (records, { layer }, epoch) => present(weightsOf(latestUntil(records, "filters", layer, epoch).record)),
     Cell: FilterOfUnit,
   },
   {
@@ -131,14 +132,17 @@ export const SECTIONS = [
     key: "curve",
     title: () => "Strongest activation over the data",
     has: (records, layer) => tabled(records, layer).length > 0,
-    refs: (records, { layer }) => tabled(records, layer).flatMap((record) => ["values", "image_ids"].flatMap((name) => tableIn(record, name) ?? [])),
+    refs: (records, { layer }) => tabled(records, layer).flatMap((record) => present(tableIn(record, "values"), tableIn(record, "image_ids"))),
     Joint: Strongest,
   },
   {
     key: "maps",
     title: () => "Activation maps on the probe images",
-    has: (records, layer) => drawnRecords(records, "activations", layer).some((record) => mapsItems(record).length),
-    refs: (records, { layer }, epoch) => [latestUntil(records, "activations", layer, epoch).record].flatMap((record) => (record ? mapsItems(record) : [])),
+    has: (records, layer) => drawnRecords(records, "activations", layer).some(mapsOf),
+    refs: (records, { layer }, epoch) => {
+      const { record } = latestUntil(records, "activations", layer, epoch);
+      return present(mapsOf(record), activityOf(record));
+    },
     Cell: MapsOfUnit,
   },
 ];
