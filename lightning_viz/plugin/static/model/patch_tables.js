@@ -13,7 +13,7 @@
 export const TABLES = ["values", "image_ids", "positions", "boxes"];
 
 /** The place of a picture among those of a record. @type {Record<"patch" | "projection", number>} */
-export const PLACES = { patch: 0, projection: 1 };
+const PLACES = { patch: 0, projection: 1 };
 
 /** @param {Rec} record */
 const picturesIn = (record) => record.items.filter((item) => item.kind === "picture");
