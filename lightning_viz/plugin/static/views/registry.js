@@ -1,20 +1,28 @@
 /** The list of views. A new topic adds a folder beside this module, and one line here. */
 
 import { methodsOf } from "../model/records.js";
-import { activations } from "./activations/view.js";
-import { embedding } from "./embedding/view.js";
-import { evolution } from "./evolution/view.js";
-import { filters } from "./filters/view.js";
-import { images } from "./images/view.js";
-import { patches } from "./patches/view.js";
 import { picturesOf } from "./pictures/view.js";
-
-export { unitPage } from "./unit/view.js";
+import { unitPageOf } from "./unit/view.js";
 
 /** @typedef {import("../model/types.js").View} View */
 
+const MODULES = [
+  import("./filters/view.js"),
+  import("./images/view.js"),
+  import("./activations/view.js"),
+  import("./patches/view.js"),
+  import("./evolution/view.js"),
+  import("./embedding/view.js"),
+];
+
 /** In the order of the tabs. @type {View[]} */
-const VIEWS = [filters, images, activations, patches, evolution, embedding];
+export const VIEWS = (await Promise.all(MODULES)).map(({ view }) => view);
+
+/** It lies over the others. */
+export const unitPage = unitPageOf(VIEWS.flatMap((view) => view.unitSections ?? []));
+
+/** The parts of the state that views own. @type {import("../model/types.js").Fields} */
+export const viewFields = Object.assign({}, ...VIEWS.map((view) => view.state));
 
 /** @type {Map<string, View>} */
 const generic = new Map();

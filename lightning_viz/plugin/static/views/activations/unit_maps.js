@@ -19,7 +19,7 @@ const BESIDE = 12;
 /** The most active units that the caption names. */
 const NAMED = 5;
 
-/** @param {import("../../model/types.js").CellProps & {maps: Item, activity: Item | undefined}} props */
+/** @param {import("../../model/types.js").CellProps<import("./view.js").Own> & {maps: Item, activity: Item | undefined}} props */
 export function Units({ record, related, room, state, dispatch, blobs, maps: mapsItem, activity: activityItem }) {
   const [point, setPoint] = useState(/** @type {{x: number, y: number} | null} */ (null));
   const canvas = useRef(/** @type {any} */ (null));
@@ -112,8 +112,8 @@ function mostActive(activity, image) {
   return [...own.keys()].filter((unit) => own[unit] > 0).sort((a, b) => own[b] - own[a] || a - b).slice(0, NAMED);
 }
 
-/** @param {Rec[]} records */
-function layerRange(records) {
+/** One scale for a layer, over its records. @param {Rec[]} records */
+export function layerRange(records) {
   const ends = records.flatMap(({ meta }) => [Number(meta.vmin ?? NaN), Number(meta.vmax ?? NaN)]).filter(Number.isFinite);
   return ends.length ? { low: Math.min(...ends), high: Math.max(...ends) } : null;
 }

@@ -7,7 +7,7 @@ import { align, STILL } from "./procrustes.js";
 /** @typedef {import("../../model/types.js").Item} Item */
 /** @typedef {import("../../model/types.js").Values} Values */
 /** @typedef {import("../../model/types.js").Sample} Sample */
-/** @typedef {import("../../model/types.js").State} State */
+/** @typedef {import("./state.js").State} State */
 /** @typedef {import("../../io/blob_cache.js").Blobs} Blobs */
 /** @typedef {import("./procrustes.js").Motion} Motion */
 
@@ -34,7 +34,7 @@ export const METHOD = "embedding";
 export const layoutOf = (record) => record.items.find((item) => item.kind === "values" && item.name === "layout");
 
 /** @type {(record: Rec, name: "neighbours" | "distances" | "labels") => Item | undefined} */
-export const tableOf = (record, name) => record.items.find((item) => item.kind === "values" && item.name === name);
+const tableOf = (record, name) => record.items.find((item) => item.kind === "values" && item.name === name);
 
 /**
  * The layer that is shown: as asked, else the first.
@@ -47,7 +47,7 @@ export function shownLayer(state, lists) {
 }
 
 /** @param {Rec} record @returns {Sample} */
-export function sampleOf(record) {
+function sampleOf(record) {
   const points = record.meta.points ?? {};
   const [height, width] = Array.isArray(points.thumbnail) ? points.thumbnail.map(Number) : [];
   const whole = (/** @type {unknown} */ value) => (Number.isInteger(value) && Number(value) > 0 ? Number(value) : 0);
