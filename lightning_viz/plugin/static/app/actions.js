@@ -4,8 +4,8 @@ import { nearest } from "../model/epochs.js";
 import { initialOf } from "../model/fields.js";
 import { shownRuns } from "../model/selection.js";
 import { chooseRuns } from "../model/state.js";
-import { viewFields } from "../views/registry.js";
 import { shownEpochs } from "./current.js";
+import { viewFields } from "./views.js";
 
 /** @typedef {import("../model/types.js").State} State */
 

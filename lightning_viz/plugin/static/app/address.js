@@ -1,7 +1,7 @@
 /** The state in the address bar, and back. What is as at the beginning is left out. */
 
 import { COMMON } from "../model/state.js";
-import { viewFields } from "../views/registry.js";
+import { viewFields } from "./views.js";
 
 /** @typedef {import("../model/types.js").State} State */
 

@@ -9,7 +9,6 @@ import { currentTag, shownRecords, shownRuns } from "../model/selection.js";
 import { assign, createStore, INITIAL, openUnit } from "../model/state.js";
 import { layersWithUnits, neighbour } from "../model/units.js";
 import { html, useEffect, useMemo, useRef, useState } from "../vendor/htm-preact-3.1.1.js";
-import { unitPage, viewFields } from "../views/registry.js";
 import { goBack, goTo } from "./actions.js";
 import { addressOf, stateOf } from "./address.js";
 import { currentEpoch, currentView, refsAt, shownEpochs, viewBelow } from "./current.js";
@@ -20,6 +19,7 @@ import { startLive } from "./polling.js";
 import { RunList } from "./run_list.js";
 import { Timeline } from "./timeline.js";
 import { Toolbar } from "./toolbar.js";
+import { unitPage, viewFields } from "./views.js";
 
 /** @typedef {import("../model/types.js").State} State */
 

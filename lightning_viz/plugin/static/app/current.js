@@ -3,7 +3,7 @@
 import { nearest } from "../model/epochs.js";
 import { epochsOf, layersOf, recordAt } from "../model/records.js";
 import { shownRecords } from "../model/selection.js";
-import { unitPage, viewsFor } from "../views/registry.js";
+import { unitPage, viewsFor } from "./views.js";
 
 /** @typedef {import("../model/types.js").State} State */
 

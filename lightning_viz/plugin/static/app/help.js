@@ -1,8 +1,8 @@
 /** The help: keys, and how to read the pictures. */
 
 import { html, useLayoutEffect, useRef } from "../vendor/htm-preact-3.1.1.js";
-import { unitPage, VIEWS } from "../views/registry.js";
 import { KEYS } from "./keyboard.js";
+import { unitPage, VIEWS } from "./views.js";
 
 /** @param {{onClose: () => void}} props */
 export function Help({ onClose }) {

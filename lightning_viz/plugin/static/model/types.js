@@ -160,7 +160,8 @@
  * @property {string} name  In the address.
  * @property {string[]} methods
  * @property {string} title
- * @property {string} [help]  What the help says about it.
+ * @property {number} [order]  Of its tab among the others; without, it stands last.
+ * @property {string} [help]  What the help says about it, after its title and a colon.
  * @property {Scales | null} scales  Null: there is nothing to choose.
  * @property {Fields<Own>} [state]
  * @property {number} [beat]  Milliseconds between epochs while playing, where it takes time to see what moved.

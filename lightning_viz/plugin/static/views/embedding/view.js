@@ -26,9 +26,10 @@ export const view = {
   name: "embedding",
   methods: [METHOD],
   title: "Embedding",
+  order: 60,
   scales: null,
   state,
-  help: `Each point is an image of the data; near each other is what the network takes for alike. All epochs and runs are on
+  help: `each point is an image of the data; near each other is what the network takes for alike. All epochs and runs are on
     one scale; runs are turned and mirrored upon the first. Distances are those of the features, before they were laid into
     the plane. Hold Ctrl and turn the wheel to enlarge; the wheel alone then moves the map.`,
   beat: 500,

@@ -127,10 +127,11 @@ export const view = {
   name: "evolution",
   methods: ["evolution", "filters"],
   title: "Evolution",
+  order: 50,
   scales: null,
   rows, find, Cell, Above, Top, refs,
   narrowest,
   state: { filmContent: word("strip", WORDS) },
-  help: "Rows are units, columns epochs; a cut corner says that another image won than at the drawing before.",
+  help: "rows are units, columns epochs; a cut corner says that another image won than at the drawing before.",
   unitSections: [filmOfUnit, curveOfUnit],
 };

@@ -139,14 +139,14 @@ function readout(values, unit, pointed) {
 
 /** @type {import("../../model/types.js").View<Own>} */
 export const view = {
-  name: "filters", methods: ["filters"], title: "Filters", Cell, needs,
+  name: "filters", methods: ["filters"], title: "Filters", order: 10, Cell, needs,
   scales: {
     usual: "own",
     own: ["per filter", "Each filter from its own minimum (black) to its own maximum (white)"],
     shared: ["shared by runs and epochs", "One scale per layer, over the shown runs and all their epochs"],
   },
   state: { hovered: { initial: null } },
-  help: `Drawn from the weights themselves, one square per weight. Point at a filter to read its values; click it to keep it
+  help: `drawn from the weights themselves, one square per weight. Point at a filter to read its values; click it to keep it
     marked while the epoch moves. Scale “per filter” shows shapes: each filter goes from its own minimum (black) to its own
     maximum (white). Scale “shared by runs and epochs” shows strengths: one scale per layer, that of the shown runs over
     all their epochs.`,

@@ -32,13 +32,14 @@ export const view = {
   name: "images",
   methods: [...new Set(MAP_KINDS.map((kind) => kind.method))],
   title: "Images",
+  order: 20,
   scales: {
     usual: "shared",
     shared: ["one scale", "One scale per column, over the shown runs and all their epochs"],
     own: ["each map", "Each map on its own scale"],
   },
   state: { opacity: number("opacity", OPACITY, (opacity) => opacity >= 0 && opacity <= 1) },
-  help: `A line per run, a column per map. A tick on a column’s scale is how far a run reaches at this epoch. Small
+  help: `a line per run, a column per map. A tick on a column’s scale is how far a run reaches at this epoch. Small
     reconstructions are enlarged; frames in the photograph show where they lie.`,
   Tools,
   Stage: ImageStage,

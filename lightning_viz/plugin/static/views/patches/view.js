@@ -39,10 +39,11 @@ export const view = {
   name: "patches",
   methods: ["patches"],
   title: "Patches",
+  order: 40,
   scales: null,
   Cell,
   find: latestUntil,
   needs: patchesNeeded,
-  help: "What excites each unit most, beside what in it does so; light grey is beyond the image.",
+  help: "what excites each unit most, beside what in it does so; light grey is beyond the image.",
   unitSections: [patchesOfUnit],
 };

@@ -1,4 +1,4 @@
-/** The page of one unit: a column per run, a row per section. */
+/** The page of a unit: all that the shown runs know of it, a column per run, a row per section. It lies over the views. */
 
 import { RunHead } from "../../components/run_head.js";
 import { useStageSize } from "../../components/use_stage_size.js";
@@ -11,8 +11,26 @@ import { html, useLayoutEffect, useRef } from "../../vendor/htm-preact-3.1.1.js"
 const PADDING = 12;
 const NARROWEST = 260;
 
+/**
+ * @param {import("../../model/types.js").UnitSection[]} sections  what views tell of a unit
+ * @returns {import("../../model/types.js").View}
+ */
+export function unitPageOf(sections) {
+  const unitSections = [...sections].sort((a, b) => a.order - b.order);
+  return {
+    name: "unit",
+    methods: [...new Set(unitSections.flatMap((section) => section.methods))],
+    title: "Unit",
+    help: "all that is known of one. Click its number, or double-click a filter or a map.",
+    scales: null,
+    Stage: UnitStage,
+    unitSections,
+    refs: (lists, { unit }, epoch) => (unit ? unitSections.flatMap((section) => lists.flatMap((records) => section.refs(records, unit, epoch))) : []),
+  };
+}
+
 /** @param {StageProps} props */
-export function UnitStage(props) {
+function UnitStage(props) {
   const { state, view, runs, lists, dispatch, below } = props;
   const { methods, unitSections = [] } = view;
   const [stage, size] = useStageSize();
