@@ -97,6 +97,21 @@ def test_nothing_is_cut_off(tab: Tab, plain: str) -> None:
         )
 
 
+def test_each_part_of_the_state_has_one_owner(tab: Tab, plain: str) -> None:
+    names, keys = tab.open(plain).frame.evaluate("""async () => {
+        const folder = "/data/plugin/lightning_viz/static/";
+        const { VIEWS } = await import(`${folder}app/views.js`);
+        const { COMMON, INITIAL } = await import(`${folder}model/state.js`);
+        const own = VIEWS.flatMap((view) => Object.entries(view.state ?? {}));
+        const fields = [...Object.values(COMMON), ...own.map(([, field]) => field)];
+        const names = [...Object.keys(INITIAL), ...own.map(([name]) => name)];
+        return [names, fields.flatMap((field) => field.key ?? [])];
+    }""")
+    assert len(names) == len(set(names))
+    assert len(keys) == len(set(keys))
+    assert {"epoch", "look", "strip"} < set(keys)
+
+
 def test_types() -> None:
     tsc = ROOT / "node_modules/.bin/tsc"
     if shutil.which("node") is None or not tsc.exists():

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { addressOf, stateOf } from "../../lightning_viz/plugin/static/app/address.js";
-import { INITIAL } from "../../lightning_viz/plugin/static/model/state.js";
+import { viewFields } from "../../lightning_viz/plugin/static/app/views.js";
+import { initialOf } from "../../lightning_viz/plugin/static/model/fields.js";
+import { INITIAL as COMMON } from "../../lightning_viz/plugin/static/model/state.js";
+
+const INITIAL = { ...COMMON, ...initialOf(viewFields) };
 
 const FULL = {
   view: "embedding", epoch: 2.5, chosen: ["a,b", "50% off", "%2C", ""], tag: "loss/train", scale: "own", zoom: 1.5,

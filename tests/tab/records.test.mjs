@@ -106,8 +106,9 @@ test("the usual curve is the training loss", () => {
 
 test("how many units a layer has: of any method that says so", () => {
   const lists = [[at(0, { values: { weight: [8, 3, 5, 5] } })], [at(0, { method: "activations", layer: "fc", values: { maps: [2, 3, 4, 5], activity: [2, 16] } })]];
-  assert.deepEqual(layersWithUnits(lists), ["conv", "fc"]);
-  assert.deepEqual(["conv", "fc", "gone"].map((layer) => unitsOf(lists, layer)), [8, 16, 0]);
-  assert.equal(unitsOf([[at(0, { method: "evolution", meta: { unit_count: 9 } })]], "conv"), 9);
-  assert.deepEqual([-1, 1, 99].map((by) => neighbour(lists, { layer: "conv", unit: 0 }, by)), [0, 1, 7]);
+  const methods = ["filters", "activations"];
+  assert.deepEqual(layersWithUnits(lists, methods), ["conv", "fc"]);
+  assert.deepEqual(["conv", "fc", "gone"].map((layer) => unitsOf(lists, methods, layer)), [8, 16, 0]);
+  assert.equal(unitsOf([[at(0, { method: "evolution", meta: { unit_count: 9 } })]], ["evolution"], "conv"), 9);
+  assert.deepEqual([-1, 1, 99].map((by) => neighbour(lists, methods, { layer: "conv", unit: 0 }, by)), [0, 1, 7]);
 });

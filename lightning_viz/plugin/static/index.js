@@ -4,35 +4,6 @@ import { App } from "./app/app.js";
 import { borrowFont, takeFocusWithPointer } from "./io/host.js";
 import { html, render as mount } from "./vendor/htm-preact-3.1.1.js";
 
-// Modules far down the tree, named here so that the browser asks for them at once and not one after the other.
-import "./app/scalar_chart.js";
-import "./components/epoch_chart.js";
-import "./components/film_strip.js";
-import "./components/film_strip_layout.js";
-import "./components/patch_grid.js";
-import "./components/picture.js";
-import "./io/api.js";
-import "./io/npy.js";
-import "./io/probe_images.js";
-import "./model/patch_tables.js";
-import "./render/filter_grid.js";
-import "./render/maps.js";
-import "./render/palettes.js";
-import "./render/text.js";
-import "./vendor/uPlot-1.6.32.js";
-import "./views/embedding/extents.js";
-import "./views/embedding/grid_layout.js";
-import "./views/embedding/model.js";
-import "./views/embedding/neighbours.js";
-import "./views/embedding/point_map.js";
-import "./views/embedding/raster.js";
-import "./views/embedding/stage.js";
-import "./views/images/columns.js";
-import "./views/images/map_cell.js";
-import "./views/images/stage.js";
-import "./views/registry.js";
-import "./views/unit/sections.js";
-
 const styles = Promise.all(["./vendor/uPlot-1.6.32.css", "./style.css", "./views.css", "./films.css", "./embedding.css"].map(addStyle));
 
 /** @param {string} file */

@@ -4,14 +4,14 @@ import { Comparison } from "../components/comparison.js";
 import { Blobs } from "../io/blob_cache.js";
 import { followTheme, onAddressChange, readAddress, writeAddress } from "../io/host.js";
 import { along } from "../model/epochs.js";
-import { layersOf, recordAt } from "../model/records.js";
+import { initialOf } from "../model/fields.js";
 import { currentTag, shownRecords, shownRuns } from "../model/selection.js";
-import { assign, createStore, goBack, openUnit } from "../model/state.js";
+import { assign, createStore, INITIAL, openUnit } from "../model/state.js";
 import { layersWithUnits, neighbour } from "../model/units.js";
 import { html, useEffect, useMemo, useRef, useState } from "../vendor/htm-preact-3.1.1.js";
-import { goTo } from "./actions.js";
+import { goBack, goTo } from "./actions.js";
 import { addressOf, stateOf } from "./address.js";
-import { currentEpoch, currentView, shownEpochs, viewBelow } from "./current.js";
+import { currentEpoch, currentView, refsAt, shownEpochs, viewBelow } from "./current.js";
 import { FirstRun, Loading, NoRecords, NothingChosen, Unreachable } from "./empty_states.js";
 import { Help } from "./help.js";
 import { listenToKeys } from "./keyboard.js";
@@ -19,6 +19,7 @@ import { startLive } from "./polling.js";
 import { RunList } from "./run_list.js";
 import { Timeline } from "./timeline.js";
 import { Toolbar } from "./toolbar.js";
+import { unitPage, viewFields } from "./views.js";
 
 /** @typedef {import("../model/types.js").State} State */
 
@@ -31,7 +32,7 @@ const AHEAD = [1, -1, 2, 3];
 export function App() {
   const [, rendered] = useState(0);
   const refresh = () => rendered((count) => count + 1);
-  const store = useMemo(createStore, []);
+  const store = useMemo(() => createStore({ ...INITIAL, ...initialOf(viewFields) }), []);
   const frame = useRef(0);
   const blobs = useMemo(() => new Blobs(() => {
     // Many come at once: the page is drawn once for all of them.
@@ -73,7 +74,7 @@ export function App() {
   /** The page of the chosen unit, or of the first that there is. */
   function unit() {
     const now = store.get();
-    const [layer] = layersWithUnits(shownRecords(now));
+    const [layer] = layersWithUnits(shownRecords(now), unitPage.methods);
     if (now.unit) dispatch(openUnit, now.unit.layer, now.unit.unit);
     else if (layer !== undefined) dispatch(openUnit, layer, 0);
   }
@@ -81,7 +82,7 @@ export function App() {
   /** @param {number} by */
   function nextUnit(by) {
     const now = store.get();
-    if (now.page && now.unit) dispatch(openUnit, now.unit.layer, neighbour(shownRecords(now), now.unit, by));
+    if (now.page && now.unit) dispatch(openUnit, now.unit.layer, neighbour(shownRecords(now), unitPage.methods, now.unit, by));
   }
 
   const known = useRef(""); // the address as we last read or left it
@@ -125,7 +126,7 @@ export function App() {
     return () => clearTimeout(timer);
   }, [address, state.link]);
 
-  const needed = view ? refsAt(state, epoch) : [];
+  const needed = refsAt(state, epoch);
   useEffect(() => {
     if (!view) return;
     const places = AHEAD.map((by) => along(epochs, epoch, by * direction.current)).filter((other) => other !== epoch);
@@ -166,23 +167,4 @@ function whyNothing(state) {
   const shown = shownRuns(state);
   if (!shown.length) return NothingChosen;
   return shown.every((run) => run.run in state.records || state.problems[run.run]) ? NoRecords : Loading;
-}
-
-/**
- * What the current view needs at an epoch.
- * @param {State} state
- * @param {number} epoch
- */
-function refsAt(state, epoch) {
-  const view = /** @type {import("../model/types.js").View} */ (currentView(state));
-  const lists = shownRecords(state);
-  if (view.refs) return view.refs(lists, state, epoch);
-  return view.methods.flatMap((method) =>
-    layersOf(lists, method).flatMap((layer) =>
-      lists.flatMap((records) => {
-        const { record } = recordAt(records, method, layer, epoch);
-        return record ? view.needs(record, state) : [];
-      }),
-    ),
-  );
 }

@@ -1,9 +1,9 @@
 /** What follows from the state: which view and which epoch are on the screen. */
 
 import { nearest } from "../model/epochs.js";
-import { epochsOf } from "../model/records.js";
+import { epochsOf, layersOf, recordAt } from "../model/records.js";
 import { shownRecords } from "../model/selection.js";
-import { unitPage, viewsFor } from "../views/registry.js";
+import { unitPage, viewsFor } from "./views.js";
 
 /** @typedef {import("../model/types.js").State} State */
 
@@ -40,4 +40,25 @@ export function shownEpochs(state) {
  */
 export function currentEpoch(state, epochs) {
   return (state.epoch === null ? epochs.at(-1) : nearest(epochs, state.epoch)) || 0;
+}
+
+/**
+ * What the current view needs at an epoch.
+ * @param {State} state
+ * @param {number} epoch
+ * @returns {import("../model/types.js").Ref[]}
+ */
+export function refsAt(state, epoch) {
+  const view = currentView(state);
+  const lists = shownRecords(state);
+  if (view?.refs) return view.refs(lists, state, epoch);
+  const { methods = [], find = recordAt, needs } = view ?? {};
+  return methods.flatMap((method) =>
+    layersOf(lists, method).flatMap((layer) =>
+      lists.flatMap((records) => {
+        const { record } = find(records, method, layer, epoch);
+        return (record && needs?.(record, state)) ?? [];
+      }),
+    ),
+  );
 }

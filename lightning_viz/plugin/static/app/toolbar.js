@@ -21,12 +21,6 @@ export function Toolbar({ state, dispatch }) {
         onClick=${() => dispatch(assign, { view: one.name, page: null })}>${one.title}</button>`)}
     </nav>
     ${view?.Tools && html`<${view.Tools} ...${{ state, dispatch }} />`}
-    ${view?.opacity && html`<label class="group opacity" title="How much of a map over a photograph is the map">
-      <span class="dim">opacity</span>
-      <input type="range" min="0" max="1" step="0.05" value=${state.opacity}
-        onInput=${(/** @type {any} */ event) => dispatch(assign, { opacity: Number(event.target.value) })} />
-      <span class="amount">${Math.round(100 * state.opacity)}%</span>
-    </label>`}
     ${view?.scales && html`<${ScaleSwitch} ...${{ state, dispatch, scales: view.scales }} />`}
     <div class="group" role="group" aria-label="Zoom">
       <span class="dim">zoom</span>

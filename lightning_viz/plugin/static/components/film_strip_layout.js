@@ -47,7 +47,7 @@ export const pictorial = (record) => [weightsOf(record)].find((item) => item?.sh
  * @param {Rec} record
  * @returns {number[]}
  */
-export const filmUnits = (record) => (record.method === "filters" ? [...Array(pictorial(record)?.shape[0] ?? 0).keys()] : unitsIn(record));
+const filmUnits = (record) => (record.method === "filters" ? [...Array(pictorial(record)?.shape[0] ?? 0).keys()] : unitsIn(record));
 
 /**
  * @param {Rec[]} own  of the run, in the order of epochs

@@ -151,7 +151,7 @@ export function recordsFromKept(kept, pairs) {
       epoch: Math.abs(epoch - whole) < 0.05 ? whole : Math.round(epoch * 100) / 100,
     };
     record.items.push({
-      kind: "picture", name: `picture ${place ?? 0}`, shape: [], caption: "", unit: null, image_id: null, url: keptUrl(key),
+      kind: "picture", name: `picture ${place ?? 0}`, shape: [], caption: "", url: keptUrl(key),
     });
     records.set(JSON.stringify([method, layer, step]), record);
   }

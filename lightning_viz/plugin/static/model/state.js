@@ -3,6 +3,7 @@
  * e.g. `dispatch(goTo, 7)`.
  */
 
+import { initialOf, number, text, word } from "./fields.js";
 import { merge } from "./records.js";
 
 /** @typedef {import("./types.js").State} State */
@@ -12,23 +13,41 @@ import { merge } from "./records.js";
 /** How many runs we choose when nobody has. */
 const FEW = 5;
 
-/** How much of a map over a photograph is the map, as `lightning_viz.render.overlay` has it. */
-export const OPACITY = 0.6;
+/** What the address tells of any view. @type {import("./types.js").Fields<Pick<State, "view" | "epoch" | "chosen" | "tag" | "scale" | "zoom" | "unit" | "page">>} */
+export const COMMON = {
+  view: text("view"),
+  epoch: number("epoch", null, Number.isFinite),
+  chosen: { key: "runs", initial: null, write: (runs) => runs?.map(escape).join(","), read: (found) => found.split(",").filter(Boolean).map(unescape) },
+  tag: text("tag"),
+  scale: word("scale", [null, "shared", "own"]),
+  zoom: number("zoom", 1, (zoom) => zoom > 0 && zoom <= 16),
+  unit: { key: "unit", initial: null, write: (one) => (one ? `${one.unit},${one.layer}` : undefined), read: unitOf },
+  page: word("page", [null, "unit"]),
+};
+
+/** @param {string} name  of a run: commas part the runs */
+const escape = (name) => name.replaceAll("%", "%25").replaceAll(",", "%2C");
+
+/** @param {string} name */
+const unescape = (name) => name.replaceAll("%2C", ",").replaceAll("%25", "%");
+
+/** @param {string} found */
+function unitOf(found) {
+  const [, unit, layer] = /^(\d+),(.*)$/.exec(found) ?? [];
+  return unit === undefined ? undefined : { unit: Number(unit), layer };
+}
 
 /** @type {State} */
 export const INITIAL = {
+  ...initialOf(COMMON),
   link: "loading", problem: "",
   runs: [], order: [], records: {}, problems: {}, kept: {}, tags: {}, series: {},
-  chosen: null, automatic: [],
-  epoch: null, view: null, tag: null, scale: null, zoom: 1, unit: null, hovered: null,
-  image: 0, opacity: OPACITY, page: null, filmContent: "projection",
-  embeddingMode: "points", grid: false, layer: null, emphasis: null, selected: null,
+  automatic: [],
   playing: false, help: false,
 };
 
-/** Keeps the state, and tells who wants to know when it changed. */
-export function createStore() {
-  let state = INITIAL;
+/** Keeps the state, and tells who wants to know when it changed. @param {State} state  The first. */
+export function createStore(state) {
   /** @type {() => void} */
   let onChange = () => {};
   return {
@@ -84,9 +103,10 @@ export function recordsCame(state, run, records, anew) {
 
 /**
  * Put some parts of the state in.
- * @param {State} state
- * @param {Partial<State>} parts
- * @returns {State}
+ * @template {State} S
+ * @param {S} state
+ * @param {Partial<S>} parts
+ * @returns {S}
  */
 export const assign = (state, parts) => ({ ...state, ...parts });
 
@@ -115,13 +135,6 @@ export const chooseRuns = (state, chosen) => ({ ...state, chosen });
  * @returns {State}
  */
 export const openUnit = (state, layer, unit) => ({ ...state, unit: { layer, unit }, page: "unit" });
-
-/**
- * Go back: from the page of a unit, or from what is picked out of an embedding.
- * @param {State} state
- * @returns {State}
- */
-export const goBack = (state) => (state.page ? { ...state, page: null } : { ...state, selected: null, emphasis: null });
 
 /**
  * @param {string} run

@@ -4,7 +4,6 @@
  * @typedef {Object} Run  One run, as the server lists it.
  * @property {string} run
  * @property {"store" | "images"} source  "images": there is no store, only what TensorBoard kept.
- * @property {string} model
  * @property {Record<string, unknown>} hyper_parameters
  * @property {number} last_seq
  * @property {number | null} started  The wall time of its first record.
@@ -15,8 +14,6 @@
  * @property {string} name
  * @property {number[]} shape  (H, W, 3) of a picture, any of values; empty when not known
  * @property {string} caption
- * @property {number | null} unit
- * @property {number | null} image_id
  * @property {string} url  where to fetch it; also its key in the cache
  *
  * @typedef {Object} Rec  What one callback produced for one layer at one moment.
@@ -55,7 +52,7 @@
  * @property {string} layer
  * @property {number} unit
  *
- * @typedef {Object} State  All that the page knows; see state.js.
+ * @typedef {Object} State  What the page knows whatever view is shown; see state.js. Views add their own to it.
  * @property {"loading" | "ready" | "lost"} link  How we stand with the server.
  * @property {string} problem  Why the link is lost, in words.
  * @property {Run[]} runs
@@ -73,26 +70,9 @@
  * @property {Scale | null} scale  Null: as the view usually has it.
  * @property {number} zoom  1: as large as fits.
  * @property {Unit | null} unit  Chosen by a click; stays while the epoch moves.
- * @property {string | null} hovered  The layer under the pointer.
- * @property {number} image  Which of the probe's, where a view shows one.
- * @property {number} opacity  0: the photograph alone; 1: the map alone.
  * @property {"unit" | null} page  "unit": the page of the chosen unit lies over the view.
- * @property {FilmContent} filmContent  What a film strip shows of a unit.
- * @property {EmbeddingMode} embeddingMode  How an embedding is shown.
- * @property {boolean} grid  Whether its images are snapped to a grid.
- * @property {string | null} layer  Of the embedding; null: the first.
- * @property {number | null} emphasis  A class; the points of others are dimmed.
- * @property {Selection | null} selected  Points of the embedding.
  * @property {boolean} playing
  * @property {boolean} help
- *
- * @typedef {<A extends unknown[]>(change: (state: State, ...args: A) => State, ...args: A) => void} Dispatch
- *
- * @typedef {"projection" | "patch" | "both"} FilmContent
- *
- * @typedef {"points" | "images" | "neighbours"} EmbeddingMode
- *
- * @typedef {{sample: string, points: number[]}} Selection  Ascending, of the sample of that hash; "": the first run's.
  *
  * @typedef {Object} Sample  The images that the points of an embedding are.
  * @property {string} hash  Equal in two runs: the same images in the same order. "" where not known.
@@ -120,7 +100,47 @@
  * @property {string} layer
  * @property {string} [title]  The layer when there is none.
  *
- * @typedef {Object} CellProps  What a view gets to draw one layer of one run at one epoch.
+ * @typedef {(props: any) => import("../vendor/htm-preact-3.1.1.js").VNode | null} Component
+ *
+ * @typedef {Object} UnitSection  A part of the page of a unit: a row with a cell per run, or one for all runs.
+ * @property {string} key
+ * @property {number} order  Where it stands among the others, the least at the top.
+ * @property {string[]} methods  Whose records it shows.
+ * @property {(lists: Rec[][], unit: Unit) => string} title
+ * @property {(records: Rec[], layer: string) => boolean} has  Whether a run has it.
+ * @property {(records: Rec[], unit: Unit, epoch: number) => Ref[]} refs  What it will ask of the cache.
+ * @property {Component} [Cell]  Draws it for one run; gets UnitProps.
+ * @property {Component} [Joint]  Or for all runs; gets UnitProps and the width of the page.
+ *
+ * @typedef {StageProps & {unit: Unit, records: Rec[], run: Run, room: {width: number, height: number}}} UnitProps
+ */
+
+/**
+ * Changes the state, of which a view knows the common part and its own.
+ * @template [Own=unknown]
+ * @typedef {<A extends unknown[]>(change: (state: State & Own, ...args: A) => State, ...args: A) => void} Dispatch
+ */
+
+/**
+ * One part of the state: how it begins, and how the address tells it. Without a key the address does not.
+ * @template [T=any]
+ * @typedef {Object} Field
+ * @property {T} initial  Not written.
+ * @property {string} [key]  In the address; it and what is written there never change: links last.
+ * @property {(value: T) => string | undefined} [write]  Undefined: nothing is written.
+ * @property {(text: string) => T | undefined} [read]  The text may come from anyone; undefined: it makes no sense.
+ * @property {boolean} [escape]  Whether the key Escape makes it as it was at the beginning.
+ */
+
+/**
+ * @template [Own=any]
+ * @typedef {{[Name in keyof Own]: Field<Own[Name]>}} Fields
+ */
+
+/**
+ * What a view gets to draw one layer of one run at one epoch.
+ * @template [Own=unknown]
+ * @typedef {Object} CellProps
  * @property {Rec} record
  * @property {string | null} error  Why what would be newer than the record is missing.
  * @property {Rec[]} records  All of the run.
@@ -128,42 +148,51 @@
  * @property {number} epoch
  * @property {Rec[]} related  Every record of the layer, of all shown runs and epochs.
  * @property {{width: number, height: number}} room  In CSS pixels.
- * @property {State} state
- * @property {Dispatch} dispatch
+ * @property {State & Own} state
+ * @property {Dispatch<Own>} dispatch
  * @property {(epoch: number) => void} go
  * @property {import("../io/blob_cache.js").Blobs} blobs
- *
+ */
+
+/**
+ * What a view gets to draw all.
+ * @template [Own=unknown]
  * @typedef {Object} StageProps
- * @property {State} state
+ * @property {State & Own} state
  * @property {Run[]} runs  The shown ones.
  * @property {Rec[][]} lists  Their records.
- * @property {Dispatch} dispatch
+ * @property {Dispatch<Own>} dispatch
  * @property {View} view
  * @property {number} epoch
  * @property {(epoch: number) => void} go
  * @property {string} below  The title of the view that the page of a unit lies over.
  * @property {import("../io/blob_cache.js").Blobs} blobs
- *
- * @typedef {(props: any) => import("../vendor/htm-preact-3.1.1.js").VNode | null} Component
- *
- * @typedef {Object} View  One way to show the records of some methods; see views/registry.js.
+ */
+
+/**
+ * One way to show the records of some methods; see views/registry.js. `Own` are its parts of the state.
+ * @template [Own=any]
+ * @typedef {Object} View
  * @property {string} name  In the address.
  * @property {string[]} methods
  * @property {string} title
+ * @property {number} [order]  Of its tab among the others; without, it stands last.
+ * @property {string} [help]  What the help says about it, after its title and a colon.
  * @property {Scales | null} scales  Null: there is nothing to choose.
- * @property {boolean} [opacity]  Whether maps lie over photographs.
+ * @property {Fields<Own>} [state]
  * @property {number} [beat]  Milliseconds between epochs while playing, where it takes time to see what moved.
  * @property {Component} [Tools]  What it adds to the toolbar; gets the state and `dispatch`.
  * @property {Component} [Cell]  Draws a record, in rows of layers and columns of runs; gets CellProps.
  * @property {Component} [Top]  Stands above all cells; gets StageProps.
+ * @property {Component} [Above]  Stands above the cells of a row; gets StageProps, a row and the width of the stage.
  * @property {Component} [Stage]  Or draws everything itself; gets StageProps.
  * @property {(lists: Rec[][]) => Row[]} [rows]  Else the layers of the first method.
  * @property {(records: Rec[], method: string, layer: string, epoch: number) => import("./records.js").Found} [find]  Else
  *   the record of exactly that epoch.
  * @property {(lists: Rec[][]) => number} [narrowest]  Runs stand below each other when their columns would be narrower.
- * @property {Component} [Above]  Stands above the cells of a row; gets StageProps, a row and the width of the stage.
- * @property {(record: Rec, state: State) => Ref[]} needs  What will be asked of the cache.
- * @property {(lists: Rec[][], state: State, epoch: number) => Ref[]} [refs]  The same, when it is not one record per row.
+ * @property {(record: Rec, state: State & Own) => Ref[]} [needs]  What a cell will ask of the cache.
+ * @property {(lists: Rec[][], state: State & Own, epoch: number) => Ref[]} [refs]  Or what all will ask of it.
+ * @property {UnitSection[]} [unitSections]  What it adds to the page of a unit.
  */
 
 export {};

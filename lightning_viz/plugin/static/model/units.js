@@ -6,22 +6,21 @@ import { drawnRecords, layersOf } from "./records.js";
 
 /** @typedef {import("./types.js").Rec} Rec */
 
-/** The methods whose records say something of single units. */
-export const UNIT_METHODS = ["filters", "patches", "evolution", "activations"];
-
 /**
  * @param {Rec[][]} lists
+ * @param {string[]} methods  that say something of single units
  * @returns {string[]}
  */
-export const layersWithUnits = (lists) => [...new Set(UNIT_METHODS.flatMap((method) => layersOf(lists, method)))];
+export const layersWithUnits = (lists, methods) => [...new Set(methods.flatMap((method) => layersOf(lists, method)))];
 
 /**
  * How many units a layer has; 0 when that is not known.
  * @param {Rec[][]} lists
+ * @param {string[]} methods
  * @param {string} layer
  */
-export function unitsOf(lists, layer) {
-  const counts = lists.flatMap((records) => UNIT_METHODS.map((method) => countIn(drawnRecords(records, method, layer).at(-1))));
+export function unitsOf(lists, methods, layer) {
+  const counts = lists.flatMap((records) => methods.map((method) => countIn(drawnRecords(records, method, layer).at(-1))));
   return Math.max(0, ...counts.filter(Number.isFinite));
 }
 
@@ -35,7 +34,8 @@ function countIn(record) {
 /**
  * The number of the unit some places on; it stays among those that there are.
  * @param {Rec[][]} lists
+ * @param {string[]} methods
  * @param {import("./types.js").Unit} unit
  * @param {number} by
  */
-export const neighbour = (lists, { layer, unit }, by) => Math.max(0, Math.min(unitsOf(lists, layer) - 1, unit + by));
+export const neighbour = (lists, methods, { layer, unit }, by) => Math.max(0, Math.min(unitsOf(lists, methods, layer) - 1, unit + by));

@@ -10,7 +10,7 @@ import { html } from "../../vendor/htm-preact-3.1.1.js";
 const HEIGHT = 36;
 
 /**
- * @param {{count: number, size: number[], photographed: Rec | null, names: string[], chosen: number, dispatch: import("../../model/types.js").Dispatch}} props
+ * @param {{count: number, size: number[], photographed: Rec | null, names: string[], chosen: number, dispatch: import("../../model/types.js").Dispatch<import("./view.js").Own>}} props
  *   size: height and width of an image; names: what they are, where that is known
  */
 export function Thumbnails({ count, size: [height, width], photographed, names, chosen, dispatch }) {

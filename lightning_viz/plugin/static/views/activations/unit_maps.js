@@ -22,7 +22,7 @@ const BESIDE = 12;
 /** The most active units that the caption names. */
 const NAMED = 5;
 
-/** @param {import("../../model/types.js").CellProps & {maps: Item, activity: Item | undefined}} props */
+/** @param {import("../../model/types.js").CellProps<import("./view.js").Own> & {maps: Item, activity: Item | undefined}} props */
 export function Units({ record, related, room, state, dispatch, blobs, maps: mapsItem, activity: activityItem }) {
   const [point, follow] = usePointer();
   const canvas = useRef(/** @type {any} */ (null));

@@ -1,25 +1,28 @@
 /** What the units of a layer make of one image of the probe: their maps, the most active first. */
 
 import { picturesNeeded, PicturesCell } from "../../components/pictures_cell.js";
+import { whole } from "../../model/fields.js";
 import { activityOf, mapsOf, present } from "../../model/items.js";
 import { html } from "../../vendor/htm-preact-3.1.1.js";
 import { Thumbnails } from "./probe_image_picker.js";
 import { Units } from "./unit_maps.js";
+import { mapsOfUnit } from "./unit_section.js";
 
 /** @typedef {import("../../model/types.js").Rec} Rec */
+/** @typedef {{image: number}} Own  Which of the probe's. */
 
 /** @param {Rec} record */
 function needs(record) {
   return mapsOf(record) ? present(mapsOf(record), activityOf(record)) : picturesNeeded(record);
 }
 
-/** @param {import("../../model/types.js").CellProps} props */
+/** @param {import("../../model/types.js").CellProps<Own>} props */
 function Cell(props) {
   const maps = mapsOf(props.record);
   return maps ? html`<${Units} ...${props} maps=${maps} activity=${activityOf(props.record)} />` : html`<${PicturesCell} ...${props} />`;
 }
 
-/** @param {import("../../model/types.js").StageProps} props */
+/** @param {import("../../model/types.js").StageProps<Own>} props */
 function Top({ state, dispatch, lists }) {
   const ours = lists.flat().filter((record) => record.method === "activations" && mapsOf(record));
   if (!ours.length) return null;
@@ -31,17 +34,21 @@ function Top({ state, dispatch, lists }) {
   return html`<${Thumbnails} ...${{ count, photographed, names, dispatch }} size=${ours[0].meta.size ?? [1, 1]} chosen=${Math.min(state.image, count - 1)} />`;
 }
 
-/** @type {import("../../model/types.js").View} */
-export const activations = {
+/** @type {import("../../model/types.js").View<Own>} */
+export const view = {
   name: "activations",
   methods: ["activations"],
   title: "Activations",
+  order: 30,
   scales: {
     usual: "shared",
     shared: ["one scale", "One scale per layer, over the shown runs and all their epochs"],
     own: ["each map", "Each map on its own scale"],
   },
+  state: { image: whole("image", 0) },
+  help: "the maps of a layer’s units for the image that is chosen at the top, the most active first.",
   Cell,
   Top,
   needs,
+  unitSections: [mapsOfUnit],
 };

@@ -48,7 +48,7 @@ export function Bar({ state, dispatch, lists, columns, layer, links, first }) {
 /** As many classes have room. */
 const MOST = 40;
 
-/** The classes that occur. @param {{columns: Column[], state: import("../../model/types.js").State, dispatch: import("../../model/types.js").Dispatch}} props */
+/** The classes that occur. @param {{columns: Column[], state: import("./state.js").State, dispatch: import("../../model/types.js").Dispatch<import("./state.js").Own>}} props */
 function Legend({ columns, state, dispatch }) {
   const source = columns.find((column) => column.labels);
   const counts = useMemo(() => {

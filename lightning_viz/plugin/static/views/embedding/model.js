@@ -8,7 +8,7 @@ import { align, STILL } from "./procrustes.js";
 /** @typedef {import("../../model/types.js").Item} Item */
 /** @typedef {import("../../model/types.js").Values} Values */
 /** @typedef {import("../../model/types.js").Sample} Sample */
-/** @typedef {import("../../model/types.js").State} State */
+/** @typedef {import("./state.js").State} State */
 /** @typedef {import("../../io/blob_cache.js").Blobs} Blobs */
 /** @typedef {import("./procrustes.js").Motion} Motion */
 
@@ -48,7 +48,7 @@ export function shownLayer(state, lists) {
 }
 
 /** @param {Rec} record @returns {Sample} */
-export function sampleOf(record) {
+function sampleOf(record) {
   const { points } = record.meta;
   const [height, width] = Array.isArray(points?.thumbnail) ? points.thumbnail.map(Number) : [];
   const whole = (/** @type {unknown} */ value) => (Number.isInteger(value) && Number(value) > 0 ? Number(value) : 0);

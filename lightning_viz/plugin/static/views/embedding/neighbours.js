@@ -27,9 +27,9 @@ const MOST = 24;
 
 /**
  * A query's nearest images, from left to right, their distances below.
- * @param {{column: Column, query: number, size: number, width: number, links: Links, distances?: boolean}} props
+ * @param {{column: Column, query: number, size: number, width: number, links: Links}} props
  */
-export function Nearest({ column, query, size, width, links, distances = true }) {
+function Nearest({ column, query, size, width, links }) {
   const { bitmap } = useSheet(column.sample, links.runs);
   const sample = /** @type {Sample} */ (column.sample);
   const found = neighboursOf(column, query, links.blobs);
@@ -44,7 +44,7 @@ export function Nearest({ column, query, size, width, links, distances = true })
       const text = `${place + 1}. point ${point}${name && `, ${name}`}${wrong ? ", another class" : ""}, distance ${number(distance)}`;
       return html`<li key=${place}>
         <${ThumbButton} ...${{ column, point, bitmap, links, text, wrong }} />
-        ${distances && html`<span class="distance">${number(distance)}</span>`}
+        <span class="distance">${number(distance)}</span>
       </li>`;
     })}
   </ol>`;
@@ -54,7 +54,7 @@ export function Nearest({ column, query, size, width, links, distances = true })
  * An image that selects itself.
  * @param {{column: Column, point: number, bitmap: ImageBitmap | null, links: Links, text: string, wrong?: boolean}} props
  */
-export function ThumbButton({ column, point, bitmap, links, text, wrong }) {
+function ThumbButton({ column, point, bitmap, links, text, wrong }) {
   const sample = /** @type {Sample} */ (column.sample);
   const { hovered } = links;
   const pointed = hovered && hovered.point === point && hovered.sample === sample.hash;

@@ -33,11 +33,11 @@ const QUERY = 108;
 const MARGIN = 12;
 /** A free image is larger than its place on a grid would be. */
 const LARGER = 1.5;
-const STILL = window.matchMedia("(prefers-reduced-motion: reduce)");
+const still = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 /** Milliseconds of a move from one epoch to the next. */
 const MOVE = 400;
 
-/** @param {import("../../model/types.js").StageProps} props */
+/** @param {import("../../model/types.js").StageProps<import("./state.js").Own>} props */
 export function EmbeddingStage({ state, dispatch, view, epoch, blobs, runs, lists, go }) {
   const [stage, size] = useStageSize();
   const [hovered, setHovered] = useState(/** @type {Links["hovered"]} */ (null));
@@ -165,7 +165,7 @@ function MapCell({ state, dispatch, view, column, leads, room, frame, extent, le
   return html`
     <${PointMap} ...${{ column, room, lens, tile, bitmap, links }} places=${places} emphasis=${state.emphasis} near=${neighbours}
       radius=${Math.max(1.7, Math.min(4.5, 0.28 * Math.sqrt((room.width * room.height) / Math.max(1, sample.count))))}
-      time=${STILL.matches ? 0 : state.playing ? view.beat : MOVE} evenly=${state.playing} look=${(/** @type {number} */ zoom, /** @type {number} */ x, /** @type {number} */ y) => {
+      time=${still() ? 0 : state.playing ? view.beat : MOVE} evenly=${state.playing} look=${(/** @type {number} */ zoom, /** @type {number} */ x, /** @type {number} */ y) => {
         setMiddle(clamped({ x, y }, zoom));
         if (zoom !== state.zoom) dispatch(assign, { zoom });
       }} />
@@ -201,7 +201,7 @@ function Nothing({ state, go, column, records, loaded, layer, epoch, blobs, room
   </div>`;
 }
 
-/** What is pointed at, or picked. @type {(columns: Column[], links: Links, first: Column | null, state: import("../../model/types.js").State) => unknown} */
+/** What is pointed at, or picked. @type {(columns: Column[], links: Links, first: Column | null, state: import("./state.js").State) => unknown} */
 function reading(columns, links, first, state) {
   const { hovered } = links;
   const over = hovered && columns.find((column) => column.run.run === hovered.run);

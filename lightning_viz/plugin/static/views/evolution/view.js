@@ -4,13 +4,17 @@ import { Lines } from "../../components/epoch_chart.js";
 import { Film, filmItems } from "../../components/film_strip.js";
 import { filmOf, GUTTER, layFilm, pictorial } from "../../components/film_strip_layout.js";
 import { ascending } from "../../model/epochs.js";
+import { word } from "../../model/fields.js";
 import { tableIn, tileSize, unitsIn } from "../../model/patch_tables.js";
 import { drawnRecords, history, latestUntil, layersOf } from "../../model/records.js";
 import { assign } from "../../model/state.js";
 import { html } from "../../vendor/htm-preact-3.1.1.js";
+import { curveOfUnit, filmOfUnit } from "./unit_sections.js";
 
 /** @typedef {import("../../model/types.js").Rec} Rec */
-/** @typedef {import("../../model/types.js").State} State */
+/** @typedef {"projection" | "patch" | "both"} FilmContent */
+/** @typedef {{filmContent: FilmContent}} Own  What a strip shows of a unit. */
+/** @typedef {import("../../model/types.js").State & Own} State */
 /** @typedef {import("../../components/film_strip_layout.js").Lane} Lane */
 
 /** Of a column before runs are put below each other. */
@@ -25,7 +29,10 @@ const CURVES = {
   settled: () => "share of units settled: the same image won",
 };
 
-/** @type {Record<import("../../model/types.js").FilmContent, Lane[]>} */
+/** @type {FilmContent[]} */
+const WORDS = ["projection", "patch", "both"];
+
+/** @type {Record<FilmContent, Lane[]>} */
 const LANES = { projection: ["projection"], patch: ["patch"], both: ["patch", "projection"] };
 
 /** @type {(method: string, state: State) => Lane[]} */
@@ -53,7 +60,7 @@ function find(records, method, layer, epoch) {
 /** The units that have pictures in the strip of the same layer. @type {(lists: Rec[][], layer: string) => number[]} */
 const unitsBeside = (lists, layer) => lists.flatMap((records) => drawnRecords(records, "evolution", layer).flatMap(unitsIn));
 
-/** @param {import("../../model/types.js").CellProps} props */
+/** @param {import("../../model/types.js").CellProps<Own>} props */
 function Cell({ record, error, records, lists, related, room, state, dispatch, go, blobs, epoch }) {
   const weights = record.method === "filters";
   const film = filmOf(drawnRecords(records, record.method, record.layer), related, lanesOf(record.method, state));
@@ -100,12 +107,11 @@ function narrowest(lists) {
   return GUTTER + CELL * Math.min(MANY, Math.max(1, ...columns));
 }
 
-/** What a strip shows. @param {import("../../model/types.js").StageProps} props */
+/** What a strip shows. @param {import("../../model/types.js").StageProps<Own>} props */
 function Top({ state, dispatch, lists }) {
   if (!layersOf(lists, "evolution").length) return null;
-  const names = /** @type {import("../../model/types.js").FilmContent[]} */ (["projection", "patch", "both"]);
   return html`<div class="group choice" role="group" aria-label="Strip">
-    ${names.map((one) => html`<button key=${one} aria-pressed=${state.filmContent === one} onClick=${() => dispatch(assign, { filmContent: one })}>${one}</button>`)}
+    ${WORDS.map((one) => html`<button key=${one} aria-pressed=${state.filmContent === one} onClick=${() => dispatch(assign, { filmContent: one })}>${one}</button>`)}
     <span class="dim">of the strongest activation, per unit (rows) and epoch (columns)</span>
   </div>`;
 }
@@ -116,13 +122,16 @@ const refs = (lists, state) =>
     lists.flatMap((records) => drawnRecords(records, method, layer).filter((record) => (method === "filters" ? pictorial(record) : tileSize(record))).flatMap((record) => filmItems(record, lanesOf(method, state)))),
   );
 
-/** @type {import("../../model/types.js").View} */
-export const evolution = {
+/** @type {import("../../model/types.js").View<Own>} */
+export const view = {
   name: "evolution",
   methods: ["evolution", "filters"],
   title: "Evolution",
+  order: 50,
   scales: null,
   rows, find, Cell, Above, Top, refs,
-  needs: (record, state) => filmItems(record, lanesOf(record.method, state)),
   narrowest,
+  state: { filmContent: word("strip", WORDS) },
+  help: "rows are units, columns epochs; a cut corner says that another image won than at the drawing before.",
+  unitSections: [filmOfUnit, curveOfUnit],
 };

@@ -10,18 +10,21 @@ import { partOf } from "../../render/maps.js";
 import { finiteRange } from "../../render/palettes.js";
 import { number, plenty, range } from "../../render/text.js";
 import { html, useMemo, useState } from "../../vendor/htm-preact-3.1.1.js";
+import { filterOfUnit } from "./unit_section.js";
 
 /** @typedef {import("../../model/types.js").Rec} Rec */
 /** @typedef {import("../../model/types.js").Item} Item */
 /** @typedef {import("../../model/types.js").Values} Values */
-/** @typedef {import("../../model/types.js").CellProps} CellProps */
+/** @typedef {{hovered: string | null}} Own  The layer under the pointer. */
+/** @typedef {import("../../model/types.js").State & Own} State */
+/** @typedef {import("../../model/types.js").CellProps<Own>} CellProps */
 
 /** Above so many weights (1 MiB) the ready picture is shown, and weights are fetched only where they are needed. */
 const LARGE = 2 ** 18;
 
 /**
  * @param {Rec} record
- * @param {import("../../model/types.js").State} state
+ * @param {State} state
  */
 function needs(record, state) {
   const [weights, picture] = [weightsOf(record), pictureOf(record)];
@@ -30,7 +33,7 @@ function needs(record, state) {
   return state.hovered === record.layer || state.unit?.layer === record.layer ? [picture, weights] : [picture];
 }
 
-/** @type {(record: Rec, weights: Item, state: import("../../model/types.js").State) => boolean} */
+/** @type {(record: Rec, weights: Item, state: State) => boolean} */
 function showsPicture(record, weights, state) {
   const size = weights.shape.reduce((product, length) => product * length, 1);
   return size > LARGE && state.scale !== "shared" && record.meta.scale === "filter" && pictureOf(record) !== undefined;
@@ -120,12 +123,18 @@ function readout(values, unit, pointed) {
   return `${text}, here${pointed.channel === null ? "" : ` in channel ${pointed.channel}`} ${here}`;
 }
 
-/** @type {import("../../model/types.js").View} */
-export const filters = {
-  name: "filters", methods: ["filters"], title: "Filters", Cell, needs,
+/** @type {import("../../model/types.js").View<Own>} */
+export const view = {
+  name: "filters", methods: ["filters"], title: "Filters", order: 10, Cell, needs,
   scales: {
     usual: "own",
     own: ["per filter", "Each filter from its own minimum (black) to its own maximum (white)"],
     shared: ["shared by runs and epochs", "One scale per layer, over the shown runs and all their epochs"],
   },
+  state: { hovered: { initial: null } },
+  help: `drawn from the weights themselves, one square per weight. Point at a filter to read its values; click it to keep it
+    marked while the epoch moves. Scale “per filter” shows shapes: each filter goes from its own minimum (black) to its own
+    maximum (white). Scale “shared by runs and epochs” shows strengths: one scale per layer, that of the shown runs over
+    all their epochs.`,
+  unitSections: [filterOfUnit],
 };

@@ -42,7 +42,7 @@ const NARROWEST = 72;
 /** Below this part of the scale nothing is seen. */
 const FAINT = 0.05;
 
-/** @param {import("../../model/types.js").StageProps} props */
+/** @param {import("../../model/types.js").StageProps<import("./view.js").Own>} props */
 export function ImageStage({ state, view, epoch, blobs, runs, lists, go }) {
   const [stage, room] = useStageSize();
   const tell = useRef(/** @type {(point: any) => void} */ (() => {}));

@@ -6,6 +6,7 @@ import { patchesIn, tileSize, unitCount, unitsIn } from "../../model/patch_table
 import { latestUntil } from "../../model/records.js";
 import { epochText } from "../../render/text.js";
 import { html } from "../../vendor/htm-preact-3.1.1.js";
+import { patchesOfUnit } from "./unit_section.js";
 
 /** @typedef {import("../../model/types.js").Rec} Rec */
 
@@ -27,23 +28,22 @@ function Cell(props) {
 }
 
 /** What one sees, in words. @param {Rec} record @param {number} epoch */
-export function noteOf(record, epoch) {
+function noteOf(record, epoch) {
   const from = record.epoch === epoch ? "" : `from epoch ${epochText(record.epoch)}; `;
   const [units, count] = [unitsIn(record).length, unitCount(record)];
   return `${from}${patchesIn(record)} strongest of ${record.meta.images ?? "all"} images, one patch of each; ${units < count ? `${units} of ${count} units; ` : ""}reconstructions on own scales`;
 }
 
 /** @type {import("../../model/types.js").View} */
-export const patches = {
+export const view = {
   name: "patches",
   methods: ["patches"],
   title: "Patches",
+  order: 40,
   scales: null,
   Cell,
   find: latestUntil,
   needs: patchesNeeded,
-  refs: (lists, _, epoch) => lists.flatMap((records) => [...new Set(records.filter((one) => one.method === "patches").map((one) => one.layer))].flatMap((layer) => {
-    const { record } = latestUntil(records, "patches", layer, epoch);
-    return record ? patchesNeeded(record) : [];
-  })),
+  help: "what excites each unit most, beside what in it does so; light grey is beyond the image.",
+  unitSections: [patchesOfUnit],
 };

@@ -1,40 +1,58 @@
-/** The page of one unit: a column per run, a row per section. */
+/** The page of a unit: all that the shown runs know of it, a column per run, a row per section. It lies over the views. */
 
 import { RunHead } from "../../components/run_head.js";
 import { useStageSize } from "../../components/use_stage_size.js";
 import { assign, openUnit } from "../../model/state.js";
 import { layersWithUnits, neighbour, unitsOf } from "../../model/units.js";
 import { html, useLayoutEffect, useRef } from "../../vendor/htm-preact-3.1.1.js";
-import { SECTIONS } from "./sections.js";
 
 /** @typedef {import("../../model/types.js").StageProps} StageProps */
 
 const PADDING = 12;
 const NARROWEST = 260;
 
+/**
+ * @param {import("../../model/types.js").UnitSection[]} sections  what views tell of a unit
+ * @returns {import("../../model/types.js").View}
+ */
+export function unitPageOf(sections) {
+  const unitSections = [...sections].sort((a, b) => a.order - b.order);
+  return {
+    name: "unit",
+    methods: [...new Set(unitSections.flatMap((section) => section.methods))],
+    title: "Unit",
+    help: "all that is known of one. Click its number, or double-click a filter or a map.",
+    scales: null,
+    Stage: UnitStage,
+    unitSections,
+    refs: (lists, { unit }, epoch) => (unit ? unitSections.flatMap((section) => lists.flatMap((records) => section.refs(records, unit, epoch))) : []),
+  };
+}
+
 /** @param {StageProps} props */
-export function UnitStage(props) {
-  const { state, runs, lists, epoch, dispatch, blobs, below } = props;
+function UnitStage(props) {
+  const { state, view, runs, lists, dispatch, below } = props;
+  const { methods, unitSections = [] } = view;
   const [stage, size] = useStageSize();
   const unit = /** @type {import("../../model/types.js").Unit} */ (state.unit);
   const gap = runs.length > 3 ? 12 : 24;
   const inner = size.width - 2 * PADDING;
   const width = Math.max(NARROWEST, Math.floor((inner - gap * (runs.length - 1)) / runs.length));
-  const sections = SECTIONS.filter((section) => lists.some((records) => section.has(records, unit.layer)));
-  const count = unitsOf(lists, unit.layer);
+  const sections = unitSections.filter((section) => lists.some((records) => section.has(records, unit.layer)));
+  const count = unitsOf(lists, methods, unit.layer);
   const loaded = runs.every(({ run }) => run in state.records);
   useLayoutEffect(() => void stage.current.scrollTo?.(0, 0), []);
 
   return html`<div class="stage unit-page" ref=${stage}>
     <div class="comparison" style=${`--column:${width}px;--columns:${runs.length};--gap:${gap}px;--padding:${PADDING}px`}>
       <div class="top">
-        <${Head} ...${{ dispatch, lists, unit, count, below }} />
+        <${Head} ...${{ dispatch, lists, methods, unit, count, below }} />
         <div class="heads">${runs.map((run) => html`<${RunHead} key=${run.run} state=${state} run=${run} />`)}</div>
       </div>
       ${loaded && !sections.length && html`<p class="notice">The shown runs have nothing of ${unit.layer}. Choose another layer above.</p>`}
       ${loaded && sections.length > 0 && unit.unit >= count && html`<p class="notice">${unit.layer} has units 0 to ${count - 1}.</p>`}
       ${size.width > 0 && unit.unit < count && sections.map((section) => {
-        const common = { ...props, unit, epoch, dispatch, blobs, room: { width, height: size.height } };
+        const common = { ...props, unit, room: { width, height: size.height } };
         return html`<section class="row" key=${section.key} data-section=${section.key} aria-label=${section.title(lists, unit)}>
           <h3>${section.title(lists, unit)}</h3>
           ${section.Joint
@@ -53,11 +71,11 @@ export function UnitStage(props) {
 }
 
 /** Which unit it is, and the ways to others. @param {any} props */
-function Head({ dispatch, lists, unit, count, below }) {
+function Head({ dispatch, lists, methods, unit, count, below }) {
   const field = useRef(/** @type {any} */ (null));
-  const layers = layersWithUnits(lists);
+  const layers = layersWithUnits(lists, methods);
   /** @param {number} by */
-  const step = (by) => dispatch(openUnit, unit.layer, neighbour(lists, unit, by));
+  const step = (by) => dispatch(openUnit, unit.layer, neighbour(lists, methods, unit, by));
   /** @param {any} event */
   function jump(event) {
     event.preventDefault();
@@ -70,7 +88,7 @@ function Head({ dispatch, lists, unit, count, below }) {
     <button class="link" title="Back (Escape)" onClick=${() => dispatch(assign, { page: null })}>← ${below}</button>
     <h2>${unit.layer} unit ${unit.unit}</h2>
     <form class="group" onSubmit=${jump}>
-      <select aria-label="Layer" value=${unit.layer} onChange=${(/** @type {any} */ event) => dispatch(openUnit, event.target.value, Math.min(unit.unit, Math.max(0, unitsOf(lists, event.target.value) - 1)))}>
+      <select aria-label="Layer" value=${unit.layer} onChange=${(/** @type {any} */ event) => dispatch(openUnit, event.target.value, Math.min(unit.unit, Math.max(0, unitsOf(lists, methods, event.target.value) - 1)))}>
         ${(layers.includes(unit.layer) ? layers : [unit.layer, ...layers]).map((one) => html`<option key=${one} value=${one} selected=${one === unit.layer}>${one}</option>`)}
       </select>
       <button type="button" aria-label="Previous unit" title="Previous unit (,)" disabled=${unit.unit <= 0} onClick=${() => step(-1)}>‹</button>

@@ -1,57 +1,29 @@
-/** Two sections of the page of a unit that draw values: its filter, and its maps of the probe's images. */
+/** The maps of a unit for the images of the probe, on its page. */
 
 import { Canvas, Still } from "../../components/canvas.js";
-import { Picture } from "../../components/picture.js";
 import { usePhotograph } from "../../io/probe_images.js";
-import { activityOf, mapsOf, rangeIn, weightsOf } from "../../model/items.js";
+import { activityOf, mapsOf, present, rangeIn } from "../../model/items.js";
 import { drawnRecords, latestUntil } from "../../model/records.js";
-import { drawFilters } from "../../render/filter_grid.js";
-import { drawMap, gridAt, isZero, partOf } from "../../render/maps.js";
+import { drawMap, gridAt, isZero } from "../../render/maps.js";
 import { finiteRange, gradient } from "../../render/palettes.js";
-import { epochText, number, range as span } from "../../render/text.js";
+import { epochText, number } from "../../render/text.js";
 import { html, useMemo } from "../../vendor/htm-preact-3.1.1.js";
 
 /** @typedef {import("../../model/types.js").Rec} Rec */
 /** @typedef {import("../../model/types.js").Values} Values */
-/** @typedef {import("./sections.js").PartProps} PartProps */
+/** @typedef {import("../../model/types.js").UnitProps} UnitProps */
 
-const FILTER = 120;
-const CHANNELS = { width: 420, height: 130 };
 const MAP = 70;
 /** Images of the probe; more are left out. */
 const IMAGES = 12;
 
-/** The weights of the unit: one picture, or one per input channel. @param {PartProps} props */
-export function FilterOfUnit({ records, unit, epoch, room, state, blobs }) {
-  const { record } = latestUntil(records, "filters", unit.layer, epoch);
-  const item = weightsOf(record);
-  const values = /** @type {Values | null} */ (item ? blobs.get(item.url) : null);
-  const [, channels = 1, height = 1, width = 1] = item?.shape ?? [];
-  const colour = channels === 1 || channels === 3;
-  const own = useMemo(() => {
-    if (!values || unit.unit >= values.shape[0]) return null;
-    const data = partOf(values, unit.unit);
-    const range = finiteRange(data);
-    return { range, image: drawFilters({ shape: colour ? [1, channels, height, width] : [channels, 1, height, width], data }, range) };
-  }, [values, unit.unit]);
-  if (!record || !item) return html`<p class="dim">None at epoch ${epochText(epoch)}.</p>`;
-  if (blobs.failure(item.url)) return html`<p class="failed">${blobs.failure(item.url)}</p>`;
-  const size = own?.image ?? { width, height };
-  const most = colour ? { width: FILTER, height: FILTER } : { width: Math.min(room.width, CHANNELS.width), height: CHANNELS.height };
-  return html`<figure class="own-filter">
-    <${Picture} image=${own?.image ?? null} size=${{ width: size.width, height: size.height }} room=${{ width: Math.min(room.width, most.width * state.zoom), height: most.height * state.zoom }} zoom=${1}
-      label=${`Filter ${unit.unit} of ${unit.layer}`} />
-    <figcaption class="dim">${own && span(own.range.low, own.range.high)}<br />${channels}×${height}×${width}${colour ? "" : ", a tile per input channel"}${record.epoch === epoch ? "" : `, from epoch ${epochText(record.epoch)}`}</figcaption>
-  </figure>`;
-}
-
-/** @param {PartProps} props */
-export function MapsOfUnit({ records, lists, unit, epoch, room, state, blobs }) {
+/** @param {UnitProps} props */
+function MapsOfUnit({ records, lists, unit, epoch, room, state, blobs }) {
   const { record } = latestUntil(records, "activations", unit.layer, epoch);
   const [item, activity] = [mapsOf(record), activityOf(record)];
   const values = /** @type {Values | null} */ (item ? blobs.get(item.url) : null);
   const means = /** @type {Values | null} */ (activity ? blobs.get(activity.url) : null);
-  const range = useMemo(() => rangeIn(lists.flatMap((records) => drawnRecords(records, "activations", unit.layer))), [lists.flat().length, unit.layer]);
+  const range = useMemo(() => rangeIn(lists.flatMap((list) => drawnRecords(list, "activations", unit.layer))), [lists.flat().length, unit.layer]);
   if (!record || !item) return html`<p class="dim">None at epoch ${epochText(epoch)}.</p>`;
   if (blobs.failure(item.url)) return html`<p class="failed">${blobs.failure(item.url)}</p>`;
   const kept = Array.isArray(record.meta.units) ? record.meta.units.indexOf(unit.unit) : unit.unit;
@@ -88,3 +60,17 @@ function OneMap({ record, image, values, kept, scale, signed, width, height }) {
     <div style=${size} class="shown"><${Canvas} draw=${draw} label=${`Map of image ${image}`} />${map && isZero(map.data) && html`<span class="zero">all zero</span>`}</div>
   </div>`;
 }
+
+/** @type {import("../../model/types.js").UnitSection} */
+export const mapsOfUnit = {
+  key: "maps",
+  order: 50,
+  methods: ["activations"],
+  title: () => "Activation maps on the probe images",
+  has: (records, layer) => drawnRecords(records, "activations", layer).some(mapsOf),
+  refs: (records, { layer }, epoch) => {
+    const { record } = latestUntil(records, "activations", layer, epoch);
+    return present(mapsOf(record), activityOf(record));
+  },
+  Cell: MapsOfUnit,
+};
