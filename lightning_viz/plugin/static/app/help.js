@@ -25,7 +25,7 @@ export function Help({ onClose }) {
       <p>Embedding: each point is an image of the data; near each other is what the network takes for alike. All epochs and
         runs are on one scale; runs are turned and mirrored upon the first. Distances are those of the features, before they
         were laid into the plane. Hold Ctrl and turn the wheel to enlarge; the wheel alone then moves the map.</p>
-      <p class="colours"><i style="background:#ff00ff"></i> not a number <i style="background:#ffe600"></i> +∞ <i style="background:#00e6ff"></i> −∞</p>
+      <p class="help-colours"><i style="background:#ff00ff"></i> not a number <i style="background:#ffe600"></i> +∞ <i style="background:#00e6ff"></i> −∞</p>
       <button class="link" onClick=${() => dialog.current.close()}>Close</button>
     </div>
   </dialog>`;

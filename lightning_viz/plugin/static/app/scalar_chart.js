@@ -46,9 +46,9 @@ export function Curve({ lines, epoch, dark, first, last, onPick }) {
   }, [lines, dark, first, last]);
 
   const x = (epoch - first) / (last - first);
-  return html`<div class="curve">
-    <div class="plot" ref=${holder}></div>
-    <div class="at" style=${`left:calc(${LEFT}px + ${x} * (100% - ${LEFT + RIGHT}px))`}>
+  return html`<div class="scalar-chart">
+    <div class="scalar-plot" ref=${holder}></div>
+    <div class="scalar-cursor" style=${`left:calc(${LEFT}px + ${x} * (100% - ${LEFT + RIGHT}px))`}>
       ${plot && lines.map((line) => {
         const value = line.values[nearestPlace(line.epochs, epoch)];
         const top = value === null ? NaN : plot.valToPos(value, "y") + plot.over.offsetTop;

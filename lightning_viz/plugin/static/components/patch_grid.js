@@ -137,8 +137,8 @@ export function PatchGrid({ record, units, blocks, blobs, dispatch, chosen, note
     return { x: event.clientX - edge.left, y: event.clientY - edge.top };
   }
   const values = tableOf(blobs, record, "values");
-  return html`<figure class="patches">
-    <div class=${there || failure ? "blocks" : "blocks waiting"} style=${`width:${blocks.width}px;height:${blocks.height}px`}>
+  return html`<figure class="patch-grid">
+    <div class=${there || failure ? "patch-blocks" : "patch-blocks waiting"} style=${`width:${blocks.width}px;height:${blocks.height}px`}>
       <canvas ref=${canvas} role="img" class=${blocks.label ? "opens" : undefined}
         aria-label=${`The ${k} strongest patches of ${units.length === 1 ? `unit ${units[0]}` : `${units.length} units`}, each beside its reconstruction, layer ${record.layer}`}
         onPointerMove=${(/** @type {any} */ event) => setPoint(place(event))} onPointerLeave=${() => setPoint(null)}
@@ -150,7 +150,7 @@ export function PatchGrid({ record, units, blocks, blobs, dispatch, chosen, note
       ${blocks.label > 0 && units.map((unit, at) => {
         const { left, top } = cornerOf(blocks, at);
         const own = entriesOf(values, unit).slice(0, k).filter(Number.isFinite);
-        return html`<p key=${unit} class="of-unit" style=${`left:${left}px;top:${top}px;width:${blocks.unitWidth}px`}>
+        return html`<p key=${unit} class="patch-head" style=${`left:${left}px;top:${top}px;width:${blocks.unitWidth}px`}>
           <button class=${chosen?.layer === record.layer && chosen.unit === unit ? "chosen" : undefined} aria-label=${`Open unit ${unit} of ${record.layer}`} onClick=${() => dispatch(openUnit, record.layer, unit)}>unit ${unit}</button>
           <span class="dim nowrap">${own.length > 0 && span(own[0], /** @type {number} */ (own.at(-1)))}</span>
         </p>`;

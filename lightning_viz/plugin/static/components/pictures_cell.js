@@ -14,7 +14,7 @@ export const picturesNeeded = (record) => record.items.filter((item) => item.kin
 export function PicturesCell({ record, room, state, blobs, finish }) {
   const pictures = picturesNeeded(record);
   const scalars = Object.entries(record.scalars);
-  return html`<div class="pictures">
+  return html`<div class="pictures-cell">
     ${pictures.map((item, place) => {
       const image = /** @type {ImageBitmap | null} */ (blobs.get(item.url));
       const failure = blobs.failure(item.url);

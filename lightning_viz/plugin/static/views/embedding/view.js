@@ -15,7 +15,7 @@ const MODES = [
 
 /** What can be chosen in the toolbar. @param {{state: import("../../model/types.js").State, dispatch: import("../../model/types.js").Dispatch}} props */
 function Tools({ state, dispatch }) {
-  return html`<div class="group" role="group" aria-label="Show as">
+  return html`<div class="button-group" role="group" aria-label="Show as">
       ${MODES.map(([mode, word, title]) => html`<button key=${mode} aria-pressed=${state.embeddingMode === mode} title=${title} onClick=${() => dispatch(assign, { embeddingMode: mode })}>${word}</button>`)}
     </div>`;
 }
