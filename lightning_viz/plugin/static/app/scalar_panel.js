@@ -25,7 +25,7 @@ export function CurvePanel({ state, dispatch, epoch, dark, first, last }) {
         ${tags.map((one) => html`<option key=${one} value=${one} selected=${one === tag}>${one}</option>`)}
       </select>`}
       <ul>${lines.map((line) => html`<li key=${line.run} title=${line.run}>
-        <${Mark} place=${line.place} /><span class="scalar-name">${line.run}</span><span class="scalar-value">${number(line.values[nearestPlace(line.epochs, epoch)])}</span>
+        <${Mark} place=${line.place} /><span class="scalar-name dim ellipsis">${line.run}</span><span class="scalar-value">${number(line.values[nearestPlace(line.epochs, epoch)])}</span>
       </li>`)}</ul>
     </div>`;
 }

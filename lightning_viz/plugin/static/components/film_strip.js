@@ -81,7 +81,7 @@ export function Film({ film, layout, layer, epoch, dispatch, go, chosen, blobs, 
       </div>
       ${layout.gutter > 0 && html`<div class="film-names" style=${`height:${layout.height}px`}>
         ${film.units.map((unit, down) => html`<button key=${unit} aria-label=${`Open unit ${unit} of ${layer}`} title=${`Open unit ${unit}`}
-          class=${down === row ? "chosen" : undefined} style=${`top:${box(0, down).top}px;height:${layout.pitch - 3}px`}
+          class=${down === row ? "unit-link chosen" : "unit-link"} style=${`top:${box(0, down).top}px;height:${layout.pitch - 3}px`}
           onClick=${() => dispatch(openUnit, layer, unit)}>${unit}</button>`)}
       </div>`}
       <div class=${there.length < wanted.length && !failure ? "film-cells waiting" : "film-cells"} style=${`width:${layout.width}px;height:${layout.height}px`}>
@@ -100,7 +100,7 @@ export function Film({ film, layout, layer, epoch, dispatch, go, chosen, blobs, 
         ${hit && html`<i class="pointed-at" style=${`left:${box(hit.column, hit.row).left}px;top:${box(hit.column, hit.row).top}px;width:${layout.cell}px;height:${film.lanes.length * (layout.lane + 2) - 2}px`}></i>`}
       </div>
     </div>
-    <figcaption class="readout">${failure
+    <figcaption class="readout sticky-caption">${failure
       ? html`<span class="failed">${failure}</span>`
       : hit
         ? reading(blobs, film, hit)

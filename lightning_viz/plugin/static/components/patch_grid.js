@@ -151,7 +151,7 @@ export function PatchGrid({ record, units, blocks, blobs, dispatch, chosen, note
         const { left, top } = cornerOf(blocks, at);
         const own = entriesOf(values, unit).slice(0, k).filter(Number.isFinite);
         return html`<p key=${unit} class="patch-head" style=${`left:${left}px;top:${top}px;width:${blocks.unitWidth}px`}>
-          <button class=${chosen?.layer === record.layer && chosen.unit === unit ? "chosen" : undefined} aria-label=${`Open unit ${unit} of ${record.layer}`} onClick=${() => dispatch(openUnit, record.layer, unit)}>unit ${unit}</button>
+          <button class=${chosen?.layer === record.layer && chosen.unit === unit ? "unit-link chosen" : "unit-link"} aria-label=${`Open unit ${unit} of ${record.layer}`} onClick=${() => dispatch(openUnit, record.layer, unit)}>unit ${unit}</button>
           <span class="dim nowrap">${own.length > 0 && span(own[0], /** @type {number} */ (own.at(-1)))}</span>
         </p>`;
       })}
@@ -160,7 +160,7 @@ export function PatchGrid({ record, units, blocks, blobs, dispatch, chosen, note
         return html`<i key=${side} class="pointed-at" style=${`left:${left}px;top:${top}px;width:${width}px;height:${height}px`}></i>`;
       })}
     </div>
-    <figcaption class="readout">${failure ? html`<span class="failed">${failure}</span>` : hit ? reading(blobs, record, units[hit.place], hit) : html`<span class="dim">${note}</span>`}</figcaption>
+    <figcaption class="readout sticky-caption">${failure ? html`<span class="failed">${failure}</span>` : hit ? reading(blobs, record, units[hit.place], hit) : html`<span class="dim">${note}</span>`}</figcaption>
   </figure>`;
 }
 

@@ -11,7 +11,7 @@ import { Mark } from "./run_mark.js";
 export function RunHead({ state, run }) {
   const problem = state.problems[run.run];
   return html`<header class="run-head">
-    <h2 title=${run.run}><${Mark} place=${state.order.indexOf(run.run)} size=${14} /><span>${run.run}</span></h2>
+    <h2 title=${run.run}><${Mark} place=${state.order.indexOf(run.run)} size=${14} /><span class="ellipsis">${run.run}</span></h2>
     <${Differences} state=${state} run=${run} />
     ${run.source === "images" && html`<${KeptBadge} state=${state} run=${run.run} />`}
     ${problem && html`<p class="failed">${problem}</p>`}

@@ -135,6 +135,7 @@
  * @property {string[]} methods
  * @property {string} title
  * @property {Scales | null} scales  Null: there is nothing to choose.
+ * @property {URL} [css]  Its sheet.
  * @property {boolean} [opacity]  Whether maps lie over photographs.
  * @property {number} [beat]  Milliseconds between epochs while playing, where it takes time to see what moved.
  * @property {Component} [Tools]  What it adds to the toolbar; gets the state and `dispatch`.

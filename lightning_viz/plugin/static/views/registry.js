@@ -8,13 +8,17 @@ import { filters } from "./filters/view.js";
 import { images } from "./images/view.js";
 import { patches } from "./patches/view.js";
 import { picturesOf } from "./pictures/view.js";
+import { unitPage } from "./unit/view.js";
 
-export { unitPage } from "./unit/view.js";
+export { unitPage };
 
 /** @typedef {import("../model/types.js").View} View */
 
 /** In the order of the tabs. @type {View[]} */
 const VIEWS = [filters, images, activations, patches, evolution, embedding];
+
+/** The sheets that views bring. */
+export const sheets = [...VIEWS, unitPage].flatMap((view) => view.css ?? []);
 
 /** @type {Map<string, View>} */
 const generic = new Map();

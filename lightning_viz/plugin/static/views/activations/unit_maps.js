@@ -78,7 +78,7 @@ export function Units({ record, related, room, state, dispatch, blobs, maps: map
         <${Still} bitmap=${photograph?.bitmap} label=${`Photograph ${image}`} soft=${most < 1} />
         ${hit && hit.y !== null && html`<i class="photograph-part" style=${`left:${(100 * hit.x) / width}%;top:${(100 * hit.y) / height}%;width:${100 / width}%;height:${100 / height}%`}></i>`}
       </div>`}
-      <div class=${values ? "unit-tiles" : "unit-tiles waiting"} style=${`width:${tiles.width}px;height:${tiles.height}px`}>
+      <div class=${values ? "canvas-box unit-tiles" : "canvas-box unit-tiles waiting"} style=${`width:${tiles.width}px;height:${tiles.height}px`}>
         <canvas ref=${canvas} role="img" aria-label=${`Maps of ${kept} units, layer ${record.layer}${named.length ? `; most active: ${named.join(", ")}` : ""}`}
           onPointerMove=${(/** @type {any} */ event) => setPoint(place(event))} onPointerLeave=${() => setPoint(null)} onClick=${pick} onDblClick=${open}></canvas>
         ${tiles.label > 0 && order.map((unit, at) => {
@@ -88,7 +88,7 @@ export function Units({ record, related, room, state, dispatch, blobs, maps: map
         ${marked >= 0 && html`<div class="unit-box" style=${`left:${cornerOf(tiles, marked).left}px;top:${cornerOf(tiles, marked).top}px;width:${tiles.tileWidth}px;height:${tiles.tileHeight}px`}></div>`}
       </div>
     </div>
-    <figcaption>
+    <figcaption class="sticky-caption">
       <p><span class="caption-subject">${named.length > 0 && html`most active here: ${named.join(", ")}`}</span><span class="dim nowrap">${partText(kept, record)}${record.meta.zeros !== undefined && `, ${share(record.meta.zeros)} of values at or below zero`}</span></p>
       <p class="readout">${marked >= 0 && values
         ? readout(values, activity, image, order[marked], numbers, hit)

@@ -42,6 +42,7 @@ export const activations = {
   name: "activations",
   methods: ["activations"],
   title: "Activations",
+  css: new URL("./activations.css", import.meta.url),
   scales: {
     usual: "shared",
     shared: ["one scale", "One scale per layer, over the shown runs and all their epochs"],

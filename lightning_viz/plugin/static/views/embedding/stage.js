@@ -69,7 +69,7 @@ export function EmbeddingStage({ state, dispatch, view, epoch, blobs, runs, list
   };
   const common = { state, dispatch, view, epoch, blobs, links, room, lens, layer, go };
 
-  return html`<div class="stage embedding" ref=${stage} tabindex="0" role="region" aria-label="Embedding">
+  return html`<div class="stage stage-column embedding-stage" ref=${stage} tabindex="0" role="region" aria-label="Embedding">
     <div class="comparison" style=${`--padding:${PADDING}px;--gap:${GAP}px;--column:${room.width}px;--columns:${room.across};--query:${QUERY}px;--runs:${columns.length};--wide:${columnWidth(size, columns.length)}px`}>
       <div class="stage-top">
         <${Bar} ...${{ state, dispatch, lists, columns, layer, links, first }} />

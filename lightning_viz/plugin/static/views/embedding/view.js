@@ -25,6 +25,7 @@ export const embedding = {
   name: "embedding",
   methods: [METHOD],
   title: "Embedding",
+  css: new URL("./embedding.css", import.meta.url),
   scales: null,
   beat: 500,
   Tools,

@@ -117,7 +117,7 @@ export function ImageStage({ state, view, epoch, blobs, runs, lists, go }) {
   }
 
   const layout = `--columns:${columns.length + (photographs ? 1 : 0)};--width:${width}px;--gutter-width:${GUTTER}px;--column-gap:${GAP}px;--padding:${PADDING}px`;
-  return html`<div class="stage images" ref=${stage} tabindex="0" role="region" aria-label="Images">
+  return html`<div class="stage stage-column" ref=${stage} tabindex="0" role="region" aria-label="Images">
     <div class=${width < (lines[0]?.width ?? 0) ? "image-maps small" : "image-maps"} style=${layout}>
       <div class="stage-top"><${ImageHeads} ...${{ columns, lines, photographs, shared }} /></div>
       ${otherProbes(lists, view.methods) && html`<${OtherProbes} />`}

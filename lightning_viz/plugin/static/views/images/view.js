@@ -17,6 +17,7 @@ export const images = {
   name: "images",
   methods: [...new Set(MAP_KINDS.map((kind) => kind.method))],
   title: "Images",
+  css: new URL("./images.css", import.meta.url),
   scales: {
     usual: "shared",
     shared: ["one scale", "One scale per column, over the shown runs and all their epochs"],

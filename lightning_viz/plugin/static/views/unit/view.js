@@ -9,6 +9,7 @@ export const unitPage = {
   name: "unit",
   methods: UNIT_METHODS,
   title: "Unit",
+  css: new URL("./unit.css", import.meta.url),
   scales: null,
   Stage: UnitStage,
   needs: () => [],
