@@ -123,6 +123,16 @@ def test_the_curve_is_the_training_loss_and_its_cursor_stands_at_the_epoch(tab: 
     assert thumb["x"] + thumb["width"] - 12 == pytest.approx(plot["x"] + plot["width"], abs=1)
 
 
+@pytest.mark.parametrize("width", [1280, 900, 700])
+def test_slider_and_curve_share_both_edges(tab: Tab, plain: str, width: int) -> None:
+    tab.page.set_viewport_size({"width": width, "height": 800})
+    tab.open(plain).ready().curves(2)
+    slider, plot = (tab.frame.locator(name).bounding_box() for name in ("#epoch", ".u-over"))
+    # Half of the thumb, which is 24 px wide, reaches beyond either end.
+    assert slider["x"] + 12 == pytest.approx(plot["x"], abs=0.5)
+    assert slider["x"] + slider["width"] - 12 == pytest.approx(plot["x"] + plot["width"], abs=0.5)
+
+
 def test_another_curve(tab: Tab, plain: str) -> None:
     tab.open(plain).ready().curves(2)
     tab.frame.select_option(".scalar-legend select", "accuracy")
