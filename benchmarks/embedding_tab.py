@@ -43,7 +43,7 @@ FRAMES = """() => new Promise((done) => {
 
 # Moves the pointer over a map, one place per frame, and waits for the frame in which the mark is drawn.
 HOVER = """() => new Promise((done) => {
-    const canvas = document.querySelector('.marks');
+    const canvas = document.querySelector('.point-map-marks');
     const edge = canvas.getBoundingClientRect();
     const times = [];
     const move = (at) => {
@@ -104,7 +104,7 @@ def main() -> None:
                 for look in ("points", "look=images", "look=images&grid=1"):
                     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
                     tab = Tab(page).open(address, f"view=embedding&epoch=0&runs={runs}&{look}")
-                    tab.frame.wait_for_selector(".map-of-points")
+                    tab.frame.wait_for_selector(".point-map")
                     page.wait_for_load_state("networkidle")
                     page.wait_for_timeout(1500)
                     fps = frames_per_second(tab.frame.evaluate(FRAMES))

@@ -27,7 +27,7 @@ BOUND_OPEN_MS, BOUND_STEP_MS = 1000, 100
 
 # Resolves when the picture differs from the one before and no cell waits for its own.
 STEP = """(key) => new Promise((done) => {
-    const canvases = () => [...document.querySelectorAll('.cell canvas')];
+    const canvases = () => [...document.querySelectorAll('.comparison-cell canvas')];
     const look = () => canvases().map((c) => c.toDataURL()).join();
     const before = look();
     const start = performance.now();
@@ -51,7 +51,9 @@ def open_ms(new_page: Callable[[], Page], address: str) -> float:
     page.click("text=Lightning Viz")
     tab = Tab(page)
     tab.frame = page.wait_for_selector("iframe[src*=plugin_entry]").content_frame()
-    tab.frame.wait_for_function("document.querySelector('.cell canvas') && !document.querySelector('.waiting')")
+    tab.frame.wait_for_function(
+        "document.querySelector('.comparison-cell canvas') && !document.querySelector('.waiting')"
+    )
     end: float = tab.frame.evaluate("performance.timeOrigin + performance.now()")
     page.context.close()
     return end - start
@@ -83,7 +85,7 @@ def play_mb(tab: Tab, address: str) -> list[float]:
     used = [resident_mb(tab.page)]
     for _ in range(3):
         tab.press("Home", " ")
-        tab.frame.wait_for_selector(".play[aria-label=Play]", timeout=120_000)
+        tab.frame.wait_for_selector(".timeline-play[aria-label=Play]", timeout=120_000)
         used.append(resident_mb(tab.page))
     return used
 

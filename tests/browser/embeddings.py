@@ -135,12 +135,12 @@ def places(layouts: Sequence[NDArray[Any]], epoch: int, size: tuple[int, int]) -
 
 def map_of(tab: Tab, run: str) -> NDArray[np.uint8]:
     """What the map of a run shows, ``(H, W, 3)``; as a PNG, because a map has many pixels."""
-    canvas = tab.frame.locator(f"[data-run='{run}'] .map-of-points canvas").first
+    canvas = tab.frame.locator(f"[data-run='{run}'] .point-map canvas").first
     png = base64.b64decode(canvas.evaluate("c => c.toDataURL()").partition(",")[2])
     return np.array(Image.open(BytesIO(png)).convert("RGB"))
 
 
 def hover_point(tab: Tab, run: str, place: Sequence[float]) -> None:
     """Move the pointer over a map."""
-    box = tab.frame.locator(f"[data-run='{run}'] .marks").bounding_box()
+    box = tab.frame.locator(f"[data-run='{run}'] .point-map-marks").bounding_box()
     tab.page.mouse.move(box["x"] + place[0], box["y"] + place[1])

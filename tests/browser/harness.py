@@ -176,13 +176,13 @@ class Tab:
 
     def ready(self) -> "Tab":
         """Wait until the pictures of the epoch are there."""
-        self.frame.wait_for_selector(".cell canvas")
+        self.frame.wait_for_selector(".comparison-cell canvas, .map-cell canvas")
         self.frame.wait_for_function("!document.querySelector('.waiting')")
         return self
 
     def curves(self, count: int) -> "Tab":
         """Wait for the curves of so many runs; they come from event files, later than the pictures."""
-        self.frame.wait_for_function(f"document.querySelectorAll('.legend li').length === {count}")
+        self.frame.wait_for_function(f"document.querySelectorAll('.scalar-legend li').length === {count}")
         return self
 
     def epoch(self) -> str:
@@ -191,7 +191,7 @@ class Tab:
 
     def columns(self) -> list[str]:
         """The names above the columns."""
-        return self.frame.locator(".head h2").all_inner_texts()
+        return self.frame.locator(".run-head h2").all_inner_texts()
 
     def press(self, *keys: str) -> None:
         """Press keys while the pointer is over the pictures."""

@@ -118,7 +118,7 @@ def _spoil(drawing: Drawing, method: str) -> None:
 def cell(image: int, run: str, *column: str) -> str:
     """The selector of a map: the column by parts of its key."""
     parts = "".join(f"[data-column*={part!r}]" for part in column)
-    return f".image[data-image='{image}'] [data-run={run}] .map{parts}"
+    return f".image-row[data-image='{image}'] [data-run={run}] .map-cell{parts}"
 
 
 def pixels(tab: Tab, selector: str) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ BOTH = "view=activations&runs=first,second"
 
 
 def row(layer: str, run: str) -> str:
-    return f".row[aria-label='layer {layer}'] [data-run={run}]"
+    return f".comparison-row[aria-label='layer {layer}'] [data-run={run}]"
 
 
 def order(drawn: Drawn, run: str, epoch: int, layer: str, image: int) -> list[int]:
@@ -29,12 +29,12 @@ def map_of(drawn: Drawn, run: str, epoch: int, layer: str, image: int, unit: int
 
 def tile(tab: Tab, selector: str, place: int, width: int) -> np.ndarray:
     """A tile as pixels of the screen, the numbers say where."""
-    number = tab.frame.locator(f"{selector} .number").nth(place)
+    number = tab.frame.locator(f"{selector} .unit-number").nth(place)
     left, top, wide = number.evaluate("e => [e.style.left, e.style.top, e.style.width].map(parseFloat)")
     scale = wide / width
     read = "(c, [x, y, w, h]) => [...c.getContext('2d').getImageData(x, y, w, h).data]"
     height = round(scale * width * 12 / 20)
-    data = tab.frame.locator(f"{selector} .tiles canvas").evaluate(
+    data = tab.frame.locator(f"{selector} .unit-tiles canvas").evaluate(
         read, [round(left), round(top) - height, round(wide), height]
     )
     every = np.array(data, np.uint8).reshape(height, round(wide), 4)[..., :3]
@@ -47,7 +47,7 @@ def test_maps_are_those_of_python_the_most_active_first(tab: Tab, maps: str, dra
     most = max(max(-one.meta["vmin"], one.meta["vmax"]) for one in drawn.every("activations", LAST))
     for run in ("first", "second"):
         units = order(drawn, run, 2, LAST, 1)
-        shown = tab.frame.locator(f"{row(LAST, run)} .number").all_inner_texts()
+        shown = tab.frame.locator(f"{row(LAST, run)} .unit-number").all_inner_texts()
         assert [int(text.split()[0]) for text in shown] == units
         for place in (0, 5):
             values = map_of(drawn, run, 2, LAST, 1, units[place])
@@ -58,7 +58,7 @@ def test_maps_are_those_of_python_the_most_active_first(tab: Tab, maps: str, dra
 
 def test_another_image_is_chosen(tab: Tab, maps: str, drawn: Drawn) -> None:
     tab.open(maps, f"{BOTH}&epoch=0", host=True).ready()
-    buttons = tab.frame.locator(".strip button")
+    buttons = tab.frame.locator(".image-picker-strip button")
     assert buttons.evaluate_all("all => all.map((e) => e.getAttribute('aria-label'))") == [
         "image 0, ant", "image 1, bee", "image 2, cat",
     ]  # fmt: skip
@@ -80,8 +80,8 @@ def test_pointing_reads_values_and_a_click_keeps_the_unit(tab: Tab, maps: str, d
     tab.open(maps, f"{BOTH}&epoch=0", host=True).ready()
     unit = order(drawn, "first", 0, FIRST, 0)[0]
     values = map_of(drawn, "first", 0, FIRST, 0, unit)
-    canvas = tab.frame.locator(f"{row(FIRST, 'first')} .tiles canvas")
-    number = tab.frame.locator(f"{row(FIRST, 'first')} .number").first
+    canvas = tab.frame.locator(f"{row(FIRST, 'first')} .unit-tiles canvas")
+    number = tab.frame.locator(f"{row(FIRST, 'first')} .unit-number").first
     scale = number.bounding_box()["width"] / 20
     canvas.hover(position={"x": 7.5 * scale, "y": 4.5 * scale})
     said = tab.frame.inner_text(f"{row(FIRST, 'first')} .readout")
@@ -92,8 +92,8 @@ def test_pointing_reads_values_and_a_click_keeps_the_unit(tab: Tab, maps: str, d
     tab.press("ArrowRight", "ArrowRight")
     tab.ready()
     place = order(drawn, "second", 2, FIRST, 0).index(unit)
-    box = tab.frame.locator(f"{row(FIRST, 'second')} .unit").bounding_box()
-    label = tab.frame.locator(f"{row(FIRST, 'second')} .number").nth(place).bounding_box()
+    box = tab.frame.locator(f"{row(FIRST, 'second')} .unit-box").bounding_box()
+    label = tab.frame.locator(f"{row(FIRST, 'second')} .unit-number").nth(place).bounding_box()
     assert box["x"] == pytest.approx(label["x"], abs=1)
     assert box["y"] + box["height"] == pytest.approx(label["y"], abs=1)
     assert tab.frame.inner_text(f"{row(FIRST, 'second')} .readout").startswith(f"unit {unit}: ")
@@ -102,4 +102,4 @@ def test_pointing_reads_values_and_a_click_keeps_the_unit(tab: Tab, maps: str, d
 def test_an_epoch_that_a_run_lacks(tab: Tab, maps: str) -> None:
     tab.open(maps, f"{BOTH}&epoch=1").ready()
     assert "No picture at epoch 1." in tab.frame.inner_text(f"{row(FIRST, 'second')} .gap")
-    assert tab.frame.locator(f"{row(FIRST, 'first')} .tiles canvas").count() == 1
+    assert tab.frame.locator(f"{row(FIRST, 'first')} .unit-tiles canvas").count() == 1

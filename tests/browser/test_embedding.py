@@ -56,7 +56,7 @@ def marks_near(tab: Tab, run: str, place: np.ndarray, reach: int = 9) -> int:
     """How many pixels are marked around a place."""
     x, y = (int(one) - reach for one in place)
     read = "(c, [x, y, n]) => [...c.getContext('2d').getImageData(x, y, n, n).data].filter((v, i) => i % 4 === 3 && v)"
-    return len(tab.frame.locator(f"[data-run={run}] .marks").evaluate(read, [x, y, 2 * reach + 1]))
+    return len(tab.frame.locator(f"[data-run={run}] .point-map-marks").evaluate(read, [x, y, 2 * reach + 1]))
 
 
 def points_in(tab: Tab) -> str:
@@ -92,14 +92,14 @@ def test_the_image_under_the_pointer_and_its_mark_in_the_other_run(still: Tab, e
     for point in (0, 17, COUNT - 1):
         place = place_of(still, written, 1, point)
         hover_point(still, "first", place + 1)
-        still.frame.wait_for_selector(f".card:has-text('point {point}')")
-        assert NAMES[written.labels[point]] in still.frame.inner_text(".card")
+        still.frame.wait_for_selector(f".point-card:has-text('point {point}')")
+        assert NAMES[written.labels[point]] in still.frame.inner_text(".point-card")
         read = "c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
-        image = np.array(still.frame.locator(".card canvas").evaluate(read)).reshape(HEIGHT, WIDTH, 4)
+        image = np.array(still.frame.locator(".point-card canvas").evaluate(read)).reshape(HEIGHT, WIDTH, 4)
         assert (image[..., :3] == written.images[point]).all()
         assert marks_near(still, "turned", place) > 40
     still.frame.hover(".toolbar")
-    assert still.frame.locator(".card").count() == 0
+    assert still.frame.locator(".point-card").count() == 0
     assert marks_near(still, "turned", place) == 0
 
 
@@ -111,20 +111,20 @@ def test_a_click_shows_the_neighbours_in_every_run_and_escape_lets_go(still: Tab
     hover_point(still, "first", place_of(still, written, 1, point))
     still.page.mouse.down()
     still.page.mouse.up()
-    strip = still.frame.locator("[data-run=first] .nearest .thumb")
+    strip = still.frame.locator("[data-run=first] .nearest .point-thumb")
     strip.first.wait_for()
     expected = written.near[1][0][point]
     said = [text.split(",")[0] for text in strip.evaluate_all("all => all.map((one) => one.ariaLabel)")]
     assert said == [f"{place + 1}. point {other}" for place, other in enumerate(expected)]
-    wrong = strip.evaluate_all("all => all.map((one) => one.querySelector('.cross') !== null)")
+    wrong = strip.evaluate_all("all => all.map((one) => one.querySelector('.point-thumb-cross') !== null)")
     assert wrong == [bool(written.labels[other] != written.labels[point]) for other in expected]
     assert any(wrong)
-    turned = still.frame.locator("[data-run=turned] .nearest .thumb").first.get_attribute("aria-label")
+    turned = still.frame.locator("[data-run=turned] .nearest .point-thumb").first.get_attribute("aria-label")
     assert turned.split(",")[0] != said[0]
     for other in expected:
         assert marks_near(still, "first", place_of(still, written, 1, other), 5) > 10
     same = sum(int(not one) for one in wrong)
-    assert f"of its class among the nearest: {same} of {NEAREST} in first" in still.frame.inner_text(".foot")
+    assert f"of its class among the nearest: {same} of {NEAREST} in first" in still.frame.inner_text(".stage-foot")
     until(lambda: points_in(still) == f"{HASH}:{point}")
     still.page.keyboard.press("Escape")
     assert still.frame.locator(".nearest").count() == 0
@@ -145,7 +145,7 @@ def test_a_lasso_selects_the_same_points_in_all_runs(still: Tab, embedded: Serve
     x, y = places(written.layouts, 2, (width, height)).T
     inside = (x > corners[0, 0]) & (x < corners[1, 0]) & (y > corners[0, 1]) & (y < corners[2, 1])
     assert 5 < inside.sum() < COUNT
-    still.frame.wait_for_selector(f".foot:has-text('{inside.sum()} points selected')")
+    still.frame.wait_for_selector(f".stage-foot:has-text('{inside.sum()} points selected')")
     assert (in_full_colour(still, "first", written, 2) == inside).all()
     # The selection holds the same points at another epoch.
     still.press("ArrowLeft")
@@ -170,9 +170,9 @@ def test_without_a_pointer(still: Tab, embedded: Served) -> None:
     still.page.keyboard.type("1")
     still.page.keyboard.press("Enter")
     still.frame.wait_for_selector("[data-run=turned] .nearest")
-    assert "point 41" in still.frame.inner_text(".foot")
+    assert "point 41" in still.frame.inner_text(".stage-foot")
     still.frame.click("[aria-label='Next point']")
-    still.frame.wait_for_selector(".foot:has-text('point 42')")
+    still.frame.wait_for_selector(".stage-foot:has-text('point 42')")
 
 
 def test_images_on_a_grid_do_not_overlap(still: Tab, embedded: Served) -> None:
@@ -207,21 +207,21 @@ def test_the_table_of_neighbours(still: Tab, embedded: Served) -> None:
         for row, point in enumerate(queries):
             cell = rows.nth(row).locator("[data-run=first]")
             cell.locator(f"[aria-label^='1. point {indices[point][0]},']").wait_for()
-            labels = cell.locator(".thumb").evaluate_all("all => all.map((one) => one.ariaLabel)")
+            labels = cell.locator(".point-thumb").evaluate_all("all => all.map((one) => one.ariaLabel)")
             assert [int(re.search(r"point (\d+)", label)[1]) for label in labels] == indices[point].tolist()
             assert ["another class" in label for label in labels] == (
                 written.labels[indices[point]] != written.labels[point]
             ).tolist()
-            shown = [float(text) for text in cell.locator(".distance").all_inner_texts()]
+            shown = [float(text) for text in cell.locator(".nearest-distance").all_inner_texts()]
             assert shown == pytest.approx(distances[point].tolist(), rel=0.01)
         still.press("ArrowRight")
-    still.frame.click(f".query-row[data-query='{queries[1]}'] [data-run=first] .thumb")
+    still.frame.click(f".query-row[data-query='{queries[1]}'] [data-run=first] .point-thumb")
     still.frame.wait_for_function("document.querySelectorAll('.query-row').length === 1")
 
 
 def test_numbers_beside_the_name(still: Tab, embedded: Served) -> None:
     still.open(embedded[0], f"{BOTH}&epoch=0").ready()
-    scores = still.frame.locator("[data-run=first] .scores")
+    scores = still.frame.locator("[data-run=first] .embedding-scores")
     expected = ["kNN", "50%", "trust", "0.9", "silhouette", "\N{MINUS SIGN}0.125", "drift", "\N{EN DASH}"]
     assert scores.inner_text().split() == expected
     still.press("End")
@@ -234,7 +234,7 @@ def test_numbers_beside_the_name(still: Tab, embedded: Served) -> None:
 def test_other_samples_are_neither_aligned_nor_linked(still: Tab, embedded: Served) -> None:
     still.open(embedded[0], "view=embedding&runs=first,other&epoch=1&points=7").ready()
     still.frame.wait_for_selector("[data-run=first] .nearest")
-    assert "their samples differ" in still.frame.inner_text(".top .notice")
+    assert "their samples differ" in still.frame.inner_text(".stage-top .notice")
     assert still.frame.locator("[data-run=other] .nearest").count() == 0
     # The odd one out is named, wherever it stands.
     still.open(embedded[0], "view=embedding&runs=bare,first,turned&epoch=0&look=neighbours").ready()
@@ -246,8 +246,10 @@ def test_other_samples_are_neither_aligned_nor_linked(still: Tab, embedded: Serv
 def test_no_labels_no_thumbnails_and_points_without_a_place(still: Tab, embedded: Served) -> None:
     address, written = embedded
     still.open(address, "view=embedding&runs=bare&points=4&look=images").ready()
-    still.frame.wait_for_selector(f".map-note:has-text('No images: The store has no image 0 of probe {'a' * 16}.')")
-    note = still.frame.inner_text(".about-map")
+    still.frame.wait_for_selector(
+        f".point-map-note:has-text('No images: The store has no image 0 of probe {'a' * 16}.')"
+    )
+    note = still.frame.inner_text(".point-map-about")
     assert note == f"3 of {COUNT} points have no place: their features are not finite"
     assert still.frame.locator(".class-legend button").count() == 0
     assert "No neighbours" in still.frame.inner_text(".chosen-points")
@@ -278,11 +280,11 @@ def test_what_is_missing_is_said(still: Tab, embedded: Served, run: str, says: s
 def test_while_a_layout_is_on_its_way_the_one_before_stays(still: Tab, embedded: Served) -> None:
     still.page.route("**/blob?run=first&seq=3&item=1&*", lambda route: None)
     still.open(embedded[0], f"{BOTH}&epoch=1").ready()
-    still.frame.wait_for_selector("[data-run=turned] .map-of-points")
+    still.frame.wait_for_selector("[data-run=turned] .point-map")
     still.press("End")
-    still.frame.wait_for_selector("[data-run=first] .about-map:has-text('from epoch 1')")
-    assert still.frame.locator("[data-run=first] .map-of-points").count() == 1
-    until(lambda: still.frame.inner_text("[data-run=turned] .about-map") == "")
+    still.frame.wait_for_selector("[data-run=first] .point-map-about:has-text('from epoch 1')")
+    assert still.frame.locator("[data-run=first] .point-map").count() == 1
+    until(lambda: still.frame.inner_text("[data-run=turned] .point-map-about") == "")
     still.page.unroute_all(behavior="ignoreErrors")
 
 
@@ -309,6 +311,6 @@ def test_the_wheel_enlarges_and_moves_all_maps_together(still: Tab, embedded: Se
     still.page.keyboard.down("Control")
     still.page.mouse.wheel(0, -300)
     still.page.keyboard.up("Control")
-    still.frame.wait_for_selector(".zoom:has-text('2.7')")
-    still.frame.wait_for_selector(".card:has-text('point 9')")  # what is pointed at stays under the pointer
+    still.frame.wait_for_selector(".toolbar-zoom:has-text('2.7')")
+    still.frame.wait_for_selector(".point-card:has-text('point 9')")  # what is pointed at stays under the pointer
     assert (map_of(still, "first") == map_of(still, "turned")).mean() > 0.99

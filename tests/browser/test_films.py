@@ -14,7 +14,7 @@ EVOLUTION = "view=evolution&runs=first,second"
 
 
 def row(layer: str, run: str, method: str) -> str:
-    return f".row[data-method={method}][data-layer='{layer}'] [data-run={run}]"
+    return f".comparison-row[data-method={method}][data-layer='{layer}'] [data-run={run}]"
 
 
 def field(tab: Tab, canvas: str, left: float, top: float, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -49,7 +49,7 @@ def drawn(tab: Tab, canvas: str) -> str:
 
 
 def marks(tab: Tab, where: str) -> set[tuple[int, int]]:
-    found = tab.frame.locator(f"{where} .changes path")
+    found = tab.frame.locator(f"{where} .film-changes path")
     return {
         tuple(map(int, one)) for one in found.evaluate_all("all => all.map((e) => [e.dataset.unit, e.dataset.epoch])")
     }
@@ -62,9 +62,9 @@ def number(text: str) -> float:
 def test_patches_are_those_of_the_picture_beside_their_reconstructions(tab: Tab, films: tuple[str, Films]) -> None:
     address, written = films
     tab.open(address, f"{PATCHES}&epoch=2").ready()
-    assert tab.frame.locator(".row h3").all_inner_texts() == [FIRST, LAST]
+    assert tab.frame.locator(".comparison-row h3").all_inner_texts() == [FIRST, LAST]
     where = row(FIRST, "first", "patches")
-    units = tab.frame.locator(f"{where} .of-unit")
+    units = tab.frame.locator(f"{where} .patch-head")
     assert units.locator("button").all_inner_texts() == [f"unit {unit}" for unit in UNITS]
     canvas = drawn(tab, f"{where} canvas")
     left, top, wide = units.nth(1).evaluate("e => [e.style.left, e.style.top, e.style.width].map(parseFloat)")
@@ -107,7 +107,7 @@ def test_between_drawings_the_newest_is_shown_and_says_so(tab: Tab, films: tuple
     tab.open(address, "view=evolution&runs=first,plain&epoch=4").ready()
     assert tab.epoch() == "epoch 4"
     where = row(FIRST, "first", "evolution")
-    assert tab.frame.inner_text(f"{where} .epochs [aria-current]") == "2"
+    assert tab.frame.inner_text(f"{where} .film-epochs [aria-current]") == "2"
     assert "from epoch 2" in tab.frame.inner_text(f"{where} figcaption")
 
 
@@ -124,11 +124,11 @@ def test_rows_are_units_and_columns_epochs(tab: Tab, films: tuple[str, Films]) -
     tab.open(address, f"{EVOLUTION}&epoch=1").ready()
     for run in ("first", "second"):
         where = row(FIRST, run, "evolution")
-        assert tab.frame.locator(f"{where} .names button").all_inner_texts() == [str(unit) for unit in UNITS]
-        assert tab.frame.locator(f"{where} .epochs button").all_inner_texts() == ["0", "1", "2", "5"]
+        assert tab.frame.locator(f"{where} .film-names button").all_inner_texts() == [str(unit) for unit in UNITS]
+        assert tab.frame.locator(f"{where} .film-epochs button").all_inner_texts() == ["0", "1", "2", "5"]
     canvas = drawn(tab, f"{row(FIRST, 'first', 'evolution')} canvas")
-    heads = tab.frame.locator(f"{row(FIRST, 'first', 'evolution')} .epochs button")
-    names = tab.frame.locator(f"{row(FIRST, 'first', 'evolution')} .names button")
+    heads = tab.frame.locator(f"{row(FIRST, 'first', 'evolution')} .film-epochs button")
+    names = tab.frame.locator(f"{row(FIRST, 'first', 'evolution')} .film-names button")
     for column, epoch in enumerate((0, 1, 2, 5)):
         left, wide = heads.nth(column).evaluate("e => [e.style.left, e.style.width].map(parseFloat)")
         for line, unit in enumerate(UNITS):
@@ -150,11 +150,11 @@ def test_a_mark_stands_where_the_winner_changed(tab: Tab, films: tuple[str, Film
 def test_the_strip_switches_between_projection_and_patch(tab: Tab, films: tuple[str, Films]) -> None:
     address, written = films
     tab.open(address, EVOLUTION, host=True).ready()
-    tab.frame.click(".choice button:has-text('patch')")
+    tab.frame.click(".film-choice button:has-text('patch')")
     tab.page.wait_for_function("location.hash.includes('strip=patch')")
     tab.ready()
     canvas = drawn(tab, f"{row(FIRST, 'first', 'evolution')} canvas")
-    wide = tab.frame.locator(f"{row(FIRST, 'first', 'evolution')} .epochs button").first.evaluate(
+    wide = tab.frame.locator(f"{row(FIRST, 'first', 'evolution')} .film-epochs button").first.evaluate(
         "e => parseFloat(e.style.width)"
     )
     assert contains(field(tab, canvas, 0, 0, (int(wide), int(wide))), written.tile("first", 0, FIRST, 0, 0, down=False))
@@ -164,11 +164,13 @@ def test_a_click_on_a_column_goes_to_its_epoch(tab: Tab, films: tuple[str, Films
     address, _ = films
     tab.open(address, EVOLUTION).ready()
     where = row(FIRST, "first", "evolution")
-    tab.frame.click(f"{where} .epochs button:has-text('1')")
+    tab.frame.click(f"{where} .film-epochs button:has-text('1')")
     assert tab.epoch() == "epoch 1"
     tab.frame.click(f"{where} canvas", position={"x": 5, "y": 5})
     assert tab.epoch() == "epoch 0"
-    here, head = (tab.frame.locator(f"{where} {one}").bounding_box() for one in (".here", ".epochs [aria-current]"))
+    here, head = (
+        tab.frame.locator(f"{where} {one}").bounding_box() for one in (".film-here", ".film-epochs [aria-current]")
+    )
     assert here["x"] == pytest.approx(head["x"], abs=1)
 
 
@@ -177,7 +179,9 @@ def test_curves_are_the_scalars(tab: Tab, films: tuple[str, Films]) -> None:
     tab.open(address, EVOLUTION).ready()
     for name in ("overlap", "settled"):
         for run, epochs in (("first", (1, 2, 5)), ("second", (1, 5))):
-            points = tab.frame.locator(f".row[data-layer='{LAST}'] [data-curve={name}] [data-line={run}] [data-value]")
+            points = tab.frame.locator(
+                f".comparison-row[data-layer='{LAST}'] [data-curve={name}] [data-line={run}] [data-value]"
+            )
             shown = points.evaluate_all("all => all.map((e) => [Number(e.dataset.epoch), Number(e.dataset.value)])")
             expected = [
                 (epoch, float(written.drawings[run, epoch, "evolution", LAST].scalars[name])) for epoch in epochs
@@ -188,9 +192,9 @@ def test_curves_are_the_scalars(tab: Tab, films: tuple[str, Films]) -> None:
 def test_filters_of_colours_are_a_strip_too(tab: Tab, films: tuple[str, Films]) -> None:
     address, _ = films
     tab.open(address, "view=evolution&runs=plain&epoch=3").ready()
-    assert tab.frame.locator(".row h3").all_inner_texts() == [f"{FIRST}, weights"]
-    assert tab.frame.locator(".epochs button").all_inner_texts() == [str(epoch) for epoch in range(6)]
-    assert tab.frame.locator(".names button").all_inner_texts() == ["0", "1", "2", "3"]
-    assert tab.frame.locator(".choice").count() == 0
-    tab.frame.click(".names button:has-text('2')")
+    assert tab.frame.locator(".comparison-row h3").all_inner_texts() == [f"{FIRST}, weights"]
+    assert tab.frame.locator(".film-epochs button").all_inner_texts() == [str(epoch) for epoch in range(6)]
+    assert tab.frame.locator(".film-names button").all_inner_texts() == ["0", "1", "2", "3"]
+    assert tab.frame.locator(".film-choice").count() == 0
+    tab.frame.click(".film-names button:has-text('2')")
     assert tab.frame.inner_text("h2 >> nth=0") == f"{FIRST} unit 2"

@@ -32,16 +32,16 @@ def bound(drawn: Drawn, layer: str, rule: str) -> float:
 
 def test_a_group_per_image_a_line_per_run_a_column_per_map(tab: Tab, maps: str) -> None:
     tab.open(maps, BOTH).ready()
-    assert tab.frame.locator(".image h3").all_inner_texts() == ["ant image 0", "bee image 1", "cat image 2"]
-    assert tab.frame.locator(".image .line").count() == 2 * IMAGES
-    assert all(line.locator(".cell").count() == 7 for line in tab.frame.locator(".line").all())
-    heads = [re.split(r"\s*\n\s*", text)[0] for text in tab.frame.locator(".mapheads .family").all_inner_texts()]
+    assert tab.frame.locator(".image-row h3").all_inner_texts() == ["ant image 0", "bee image 1", "cat image 2"]
+    assert tab.frame.locator(".image-row .image-line").count() == 2 * IMAGES
+    assert all(line.locator(".image-cell").count() == 7 for line in tab.frame.locator(".image-line").all())
+    heads = [re.split(r"\s*\n\s*", text)[0] for text in tab.frame.locator(".map-heads .map-family").all_inner_texts()]
     assert heads == [
         "Photograph", "Grad-CAM", "Saliency", f"Reconstruction {FIRST}, enlarged: 5\N{MULTIPLICATION SIGN}3 pixels",
         f"Reconstruction {LAST}, enlarged: 9\N{MULTIPLICATION SIGN}5 pixels",
     ]  # fmt: skip
     lefts = {
-        one: {box.bounding_box()["x"] for box in tab.frame.locator(f".map[data-column*={one!r}]").all()}
+        one: {box.bounding_box()["x"] for box in tab.frame.locator(f".map-cell[data-column*={one!r}]").all()}
         for one in ("photograph", "grad_cam", f'"{FIRST}","guided')
     }
     assert all(len(left) == 1 for left in lefts.values())
@@ -100,13 +100,13 @@ def test_opacity_lets_the_photograph_through(tab: Tab, maps: str, drawn: Drawn) 
     values, most = drawn.values("first", 0, "grad_cam", LAST)[0], vmax(drawn, "grad_cam", LAST)
     before = pixels(tab, cell(0, "first", "saliency"))
     assert close(pixels(tab, cell(0, "first", "grad_cam")), overlay(drawn.photographs[0], values, most, opacity=0.25))
-    tab.frame.fill(".opacity input", "1")
+    tab.frame.fill(".toolbar-opacity input", "1")
     tab.page.wait_for_function("location.hash.includes('opacity=1')")
     assert close(pixels(tab, cell(0, "first", "grad_cam")), overlay(drawn.photographs[0], values, most, opacity=1))
     assert (pixels(tab, cell(0, "first", "saliency")) == before).all()
-    tab.frame.focus(".opacity input")
+    tab.frame.focus(".toolbar-opacity input")
     tab.page.keyboard.press("ArrowLeft")
-    assert tab.frame.inner_text(".opacity .amount") == "95%"
+    assert tab.frame.inner_text(".toolbar-opacity .toolbar-amount") == "95%"
     assert tab.epoch() == "epoch 0"
 
 
@@ -114,19 +114,19 @@ def test_the_pointer_reads_raw_values(tab: Tab, maps: str, drawn: Drawn) -> None
     tab.open(maps, f"{BOTH}&epoch=0").ready()
     hover(tab, cell(1, "second", "grad_cam"), 13, 7)
     values = drawn.values("second", 0, "grad_cam", LAST)[1]
-    said = tab.frame.inner_text(".foot")
+    said = tab.frame.inner_text(".stage-foot")
     assert said.startswith(f"Grad-CAM of {LAST} for bee: ")
     assert "x\N{NO-BREAK SPACE}13, y\N{NO-BREAK SPACE}7" in said
     assert numbers(re.search(r": (.*) at", said)[1]) == pytest.approx([values[3, 6]], rel=0.01, abs=1e-6)
 
     hover(tab, cell(1, "first", "saliency"), 4, 9)
     values = drawn.values("first", 0, "saliency", "output")[1]
-    said = tab.frame.inner_text(".foot")
+    said = tab.frame.inner_text(".stage-foot")
     assert numbers(re.search(r": (.*) at", said)[1]) == pytest.approx([values[9, 4]], rel=0.01)
 
     hover(tab, cell(1, "first", f'"{FIRST}"', "guided"), 2, 1, (3, 5))
     drawing = drawn.drawings["first", 0, "reconstruction", FIRST]
-    said = tab.frame.inner_text(".foot")
+    said = tab.frame.inner_text(".stage-foot")
     x, y = (int(number) for number in re.search(r"x\D(\d+), y\D(\d+)", said).groups())
     top, left, bottom, right = drawing.meta["boxes"][1]
     assert left <= x < right
@@ -158,21 +158,19 @@ def test_an_epoch_on_and_one_that_a_run_lacks(tab: Tab, maps: str, drawn: Drawn)
     tab.ready()
     values, most = drawn.values("first", 1, "grad_cam", LAST)[0], vmax(drawn, "grad_cam", LAST)
     assert close(pixels(tab, cell(0, "first", "grad_cam")), overlay(drawn.photographs[0], values, most))
-    line = tab.frame.locator(".image[data-image='0'] [data-run=second]")
-    assert line.locator(".none").all_inner_texts() == ["none at epoch 1", "not in this run", *["none at epoch 1"] * 4]
-    assert "second has no maps at epoch 1." in tab.frame.inner_text(".absent")
-    tab.frame.click(".absent button:has-text('epoch 2')")
+    line = tab.frame.locator(".image-row[data-image='0'] [data-run=second]")
+    assert line.locator(".no-map").all_inner_texts() == ["none at epoch 1", "not in this run", *["none at epoch 1"] * 4]
+    assert "second has no maps at epoch 1." in tab.frame.inner_text(".absent-run")
+    tab.frame.click(".absent-run button:has-text('epoch 2')")
     tab.ready()
     assert tab.epoch() == "epoch 2"
-    assert line.locator(".none").all_inner_texts() == ["not in this run"]
+    assert line.locator(".no-map").all_inner_texts() == ["not in this run"]
 
 
 def test_zeros_look_empty_and_what_is_not_finite_is_marked(tab: Tab, maps: str, drawn: Drawn) -> None:
     tab.open(maps, f"{BOTH}&epoch=2&scale=own").ready()
-    where = (
-        "(e) => [e.closest('.image').dataset.image, e.closest('.line').dataset.run, e.closest('.map').dataset.column]"
-    )
-    found = tab.frame.locator(".zero").evaluate_all(f"all => all.map({where})")
+    places = "['image', 'run', 'column'].map((name) => e.closest(`[data-${name}]`).dataset[name])"
+    found = tab.frame.locator(".all-zero").evaluate_all(f"all => all.map((e) => {places})")
     expected = [
         [str(image), run, json.dumps([method, layer, name], separators=(",", ":"))]
         for (run, epoch, method, layer), drawing in drawn.drawings.items()
@@ -193,7 +191,7 @@ def test_a_wrong_prediction_is_marked_not_by_colour_alone(tab: Tab, maps: str, d
     tab.open(maps, f"{BOTH}&epoch=0").ready()
     for run in ("first", "second"):
         for image, one in enumerate(drawn.drawings[run, 0, "grad_cam", LAST].meta["predictions"]):
-            said = tab.frame.locator(f".image[data-image='{image}'] [data-run={run}] .said")
+            said = tab.frame.locator(f".image-row[data-image='{image}'] [data-run={run}] .prediction")
             assert one["predicted_name"] in said.inner_text()
             assert f"{one['predicted_probability']:.0%}" in said.inner_text()
             assert said.locator("[aria-label=wrong]").count() == (one["predicted"] != one["label"])
@@ -201,7 +199,7 @@ def test_a_wrong_prediction_is_marked_not_by_colour_alone(tab: Tab, maps: str, d
 
 def test_a_store_without_photographs_shows_the_maps_alone(tab: Tab, maps: str, drawn: Drawn) -> None:
     tab.open(maps, "view=images&runs=old&epoch=1").ready()
-    assert tab.frame.locator(".line .none").all_inner_texts() == ["no photograph"] * IMAGES
+    assert tab.frame.locator(".image-line .no-map").all_inner_texts() == ["no photograph"] * IMAGES
     values = drawn.values("old", 1, "grad_cam", LAST)[0]
     expected = heat_map(resize_map(values, HEIGHT, WIDTH), 0, vmax(drawn, "grad_cam", LAST, ("old",)))
     assert close(pixels(tab, cell(0, "old", "grad_cam")), expected)
@@ -213,7 +211,7 @@ def test_a_failed_drawing_says_why_once(tab: Tab, maps: str) -> None:
     assert tab.frame.locator(".notice.failed").all_inner_texts() == [
         "failed, Grad-CAM: drawing failed at epoch 1: ValueError: no gradient"
     ]
-    assert tab.frame.locator("[data-run=failed] .none").first.inner_text() == "failed"
+    assert tab.frame.locator("[data-run=failed] .no-map").first.inner_text() == "failed"
 
 
 def test_a_file_that_is_missing_is_named(tab: Tab, maps: str) -> None:
@@ -227,25 +225,25 @@ def test_a_file_that_is_missing_is_named(tab: Tab, maps: str) -> None:
 
 def test_of_many_images_only_those_nearby_are_drawn(tab: Tab, maps: str) -> None:
     tab.open(maps, "view=images&runs=many").ready()
-    assert tab.frame.locator(".image").count() == 64
-    assert 2 < tab.frame.locator(".image canvas").count() < 32
+    assert tab.frame.locator(".image-row").count() == 64
+    assert 2 < tab.frame.locator(".image-row canvas").count() < 32
     height = tab.frame.locator(".stage").evaluate("e => e.scrollHeight")
-    tab.frame.locator(".image").last.scroll_into_view_if_needed()
-    tab.frame.wait_for_selector(".image[data-image='63'] canvas")
-    assert tab.frame.locator(".image[data-image='0'] canvas").count() == 0
+    tab.frame.locator(".image-row").last.scroll_into_view_if_needed()
+    tab.frame.wait_for_selector(".image-row[data-image='63'] canvas")
+    assert tab.frame.locator(".image-row[data-image='0'] canvas").count() == 0
     assert tab.frame.locator(".stage").evaluate("e => e.scrollHeight") == height
 
 
 def test_a_link_to_a_method_opens_its_view(tab: Tab, maps: str) -> None:
     tab.open(maps, "view=saliency&runs=first").ready()
-    assert tab.frame.inner_text(".tab[aria-current]") == "Images"
+    assert tab.frame.inner_text(".view-tab[aria-current]") == "Images"
 
 
 def test_a_run_without_values_shows_the_pictures_that_were_kept(tab: Tab, maps: str, drawn: Drawn) -> None:
     tab.open(maps, "view=images&runs=first,kept&epoch=0").ready()
-    assert tab.frame.locator(".line[data-run=kept]").count() == 0
-    tab.frame.wait_for_selector(".row[data-run=kept] canvas")
-    tab.frame.wait_for_function("document.querySelector('.row[data-run=kept] canvas').width === 20")
+    assert tab.frame.locator(".image-line[data-run=kept]").count() == 0
+    tab.frame.wait_for_selector(".comparison-row[data-run=kept] canvas")
+    tab.frame.wait_for_function("document.querySelector('.comparison-row[data-run=kept] canvas').width === 20")
     assert (tab.pixels("kept")[..., :3] == drawn.photographs[0]).all()
 
 
@@ -266,7 +264,7 @@ def test_occlusion_is_a_fall_over_the_photograph_a_probability_and_a_class(tab: 
 
 def test_the_legend_of_classes_names_them_all_and_the_pointer_reads_one(tab: Tab, maps: str, drawn: Drawn) -> None:
     tab.open(maps, "view=images&runs=hidden&epoch=0").ready()
-    legend = tab.frame.locator(".legend-classes span:has(i)")
+    legend = tab.frame.locator(".map-classes span:has(i)")
     assert legend.all_inner_texts() == ["ant", "bee", "cat"]
     shown = [one.evaluate("e => getComputedStyle(e).backgroundColor") for one in legend.locator("i").all()]
     assert shown == [f"rgb{colour}" for colour in COLOURS.values()]

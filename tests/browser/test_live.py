@@ -11,8 +11,8 @@ def test_grows_from_nothing_without_a_reload(tab: Tab, tmp_path: Path) -> None:
     logdir.mkdir()
     with serve(logdir) as address:
         tab.open(address, host=True)
-        tab.frame.wait_for_selector(".code")
-        assert "callbacks=[FilterImages()]" in tab.frame.inner_text(".code")
+        tab.frame.wait_for_selector(".blank-code")
+        assert "callbacks=[FilterImages()]" in tab.frame.inner_text(".blank-code")
 
         first = train(logdir, "first", range(3))
         tab.ready()  # within the pace of the page and of TensorBoard
@@ -65,5 +65,5 @@ def test_what_is_there_stays_when_the_link_is_lost(tab: Tab, plain: str) -> None
     tab.page.route("**/lightning_viz/runs", lambda route: route.abort())
     tab.page.clock.fast_forward(6000)
     tab.frame.wait_for_selector(".notice[role=alert]")
-    assert tab.frame.locator(".cell canvas").count() == 2
+    assert tab.frame.locator(".comparison-cell canvas").count() == 2
     tab.faults.clear()

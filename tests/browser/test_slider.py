@@ -45,7 +45,7 @@ def test_keys(tab: Tab, plain: str) -> None:
 
 def test_keys_belong_to_a_focused_text_field(tab: Tab, plain: str) -> None:
     tab.open(plain).ready()
-    tab.frame.focus(".jump input")
+    tab.frame.focus(".timeline-jump input")
     tab.page.keyboard.type("4 ")
     tab.page.keyboard.press("ArrowLeft")
     assert tab.epoch() == "epoch 12"
@@ -56,19 +56,19 @@ def test_keys_belong_to_a_focused_text_field(tab: Tab, plain: str) -> None:
 def test_typed_nonsense_changes_nothing(tab: Tab, plain: str) -> None:
     tab.open(plain).ready()
     for text in ("nonsense", "", "  "):
-        tab.frame.fill(".jump input", text)
-        tab.frame.press(".jump input", "Enter")
+        tab.frame.fill(".timeline-jump input", text)
+        tab.frame.press(".timeline-jump input", "Enter")
     assert tab.epoch() == "epoch 12"
-    tab.frame.fill(".jump input", "-50")
-    tab.frame.press(".jump input", "Enter")
+    tab.frame.fill(".timeline-jump input", "-50")
+    tab.frame.press(".timeline-jump input", "Enter")
     assert tab.epoch() == "epoch 0"
 
 
 def test_space_plays_to_the_end_and_stops(tab: Tab, plain: str) -> None:
     tab.open(plain, "epoch=9").ready()
     tab.press(" ")
-    tab.frame.wait_for_selector(".play[aria-label=Pause]")
-    tab.frame.wait_for_selector(".play[aria-label=Play]")
+    tab.frame.wait_for_selector(".timeline-play[aria-label=Pause]")
+    tab.frame.wait_for_selector(".timeline-play[aria-label=Play]")
     assert tab.epoch() == "epoch 12"
 
 
@@ -77,7 +77,7 @@ def test_space_on_a_button_presses_it(tab: Tab, plain: str) -> None:
     tab.frame.focus("button:has-text('shared')")
     tab.page.keyboard.press(" ")
     assert tab.frame.get_attribute("button:has-text('shared')", "aria-pressed") == "true"
-    assert tab.frame.get_attribute(".play", "aria-label") == "Play"
+    assert tab.frame.get_attribute(".timeline-play", "aria-label") == "Play"
 
 
 def test_help(tab: Tab, plain: str) -> None:
@@ -102,7 +102,7 @@ def test_a_click_is_not_lost_when_the_curve_is_drawn_anew(tab: Tab, plain: str) 
     box = tab.frame.locator(".u-over").bounding_box()
     tab.page.mouse.move(box["x"] + box["width"] * 6 / 12 + 4, box["y"] + 20)
     tab.page.mouse.down()
-    tab.frame.select_option(".legend select", "accuracy")
+    tab.frame.select_option(".scalar-legend select", "accuracy")
     tab.curves(1)
     tab.page.mouse.up()
     assert tab.epoch() == "epoch 6"
@@ -110,24 +110,34 @@ def test_a_click_is_not_lost_when_the_curve_is_drawn_anew(tab: Tab, plain: str) 
 
 def test_the_curve_is_the_training_loss_and_its_cursor_stands_at_the_epoch(tab: Tab, plain: str) -> None:
     tab.open(plain, "epoch=3").ready().curves(2)
-    tab.frame.wait_for_selector(".at .mark")
-    assert tab.frame.input_value(".legend select") == "train_loss"
-    assert tab.frame.locator(".legend .value").all_inner_texts() == [
+    tab.frame.wait_for_selector(".scalar-cursor .run-mark")
+    assert tab.frame.input_value(".scalar-legend select") == "train_loss"
+    assert tab.frame.locator(".scalar-legend .scalar-value").all_inner_texts() == [
         "0.513",
         "0.577",
     ]  # logged at 3 epochs less a batch
-    plot, cursor = (tab.frame.locator(name).bounding_box() for name in (".u-over", ".at"))
+    plot, cursor = (tab.frame.locator(name).bounding_box() for name in (".u-over", ".scalar-cursor"))
     thumb = tab.frame.locator("#epoch").bounding_box()
     assert cursor["x"] - plot["x"] == pytest.approx(plot["width"] * 3 / 12, abs=1.5)
     assert thumb["x"] + 12 == pytest.approx(plot["x"], abs=1)
     assert thumb["x"] + thumb["width"] - 12 == pytest.approx(plot["x"] + plot["width"], abs=1)
 
 
+@pytest.mark.parametrize("width", [1280, 900, 700])
+def test_slider_and_curve_share_both_edges(tab: Tab, plain: str, width: int) -> None:
+    tab.page.set_viewport_size({"width": width, "height": 800})
+    tab.open(plain).ready().curves(2)
+    slider, plot = (tab.frame.locator(name).bounding_box() for name in ("#epoch", ".u-over"))
+    # Half of the thumb, which is 24 px wide, reaches beyond either end.
+    assert slider["x"] + 12 == pytest.approx(plot["x"], abs=0.5)
+    assert slider["x"] + slider["width"] - 12 == pytest.approx(plot["x"] + plot["width"], abs=0.5)
+
+
 def test_another_curve(tab: Tab, plain: str) -> None:
     tab.open(plain).ready().curves(2)
-    tab.frame.select_option(".legend select", "accuracy")
-    tab.frame.wait_for_function("document.querySelectorAll('.legend li').length === 1")
-    assert tab.frame.inner_text(".legend li .name") == "kernel_7"
+    tab.frame.select_option(".scalar-legend select", "accuracy")
+    tab.frame.wait_for_function("document.querySelectorAll('.scalar-legend li').length === 1")
+    assert tab.frame.inner_text(".scalar-legend li .scalar-name") == "kernel_7"
 
 
 def test_a_late_answer_is_dropped(tab: Tab, plain: str) -> None:
@@ -138,8 +148,8 @@ def test_a_late_answer_is_dropped(tab: Tab, plain: str) -> None:
         held.append(route)
 
     tab.page.route(re.compile(r"/blob\?run=kernel_7&seq=3&"), hold)  # epoch 2
-    tab.frame.fill(".jump input", "2")
-    tab.frame.press(".jump input", "Enter")
+    tab.frame.fill(".timeline-jump input", "2")
+    tab.frame.press(".timeline-jump input", "Enter")
     tab.frame.wait_for_selector("[data-run=kernel_7] .waiting")
     tab.press("End")
     tab.ready()
@@ -158,7 +168,7 @@ def test_the_address_says_what_is_shown(tab: Tab, plain: str) -> None:
     tab.frame.click("button:has-text('shared')")
     tab.frame.click("button[aria-label='Zoom in']")
     tab.frame.uncheck("text=kernel_11")
-    tab.frame.select_option(".legend select", "a_val_loss")
+    tab.frame.select_option(".scalar-legend select", "a_val_loss")
     tab.page.wait_for_function("location.hash.includes('a_val_loss')")
     parts = dict(part.split("=") for part in tab.page.url.partition("#lightning_viz&")[2].split("&"))
     assert {key.removeprefix("p.lightning_viz."): value for key, value in parts.items()} == {
@@ -172,10 +182,10 @@ def test_a_deep_link_works_on_first_load(tab: Tab, plain: str) -> None:
     assert tab.epoch() == "epoch 4"
     assert tab.columns() == ["kernel_11"]
     assert tab.frame.get_attribute("button:has-text('shared')", "aria-pressed") == "true"
-    assert tab.frame.inner_text(".zoom") == "2\N{MULTIPLICATION SIGN}"
+    assert tab.frame.inner_text(".toolbar-zoom") == "2\N{MULTIPLICATION SIGN}"
     assert "filter 3" in tab.frame.inner_text(".readout")
-    tab.frame.wait_for_selector(".legend select")
-    assert tab.frame.input_value(".legend select") == "val_loss"
+    tab.frame.wait_for_selector(".scalar-legend select")
+    assert tab.frame.input_value(".scalar-legend select") == "val_loss"
 
 
 def test_a_broken_link_opens_as_usual(tab: Tab, plain: str) -> None:

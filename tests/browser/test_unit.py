@@ -95,7 +95,7 @@ def test_the_page_opens_from_a_chosen_unit_and_escape_leads_back(tab: Tab, films
     assert heading(tab) == f"{FIRST} unit 0"
     tab.frame.click(".unit-head > .link")
     tab.ready()
-    tab.frame.locator(".tiles canvas, .sheet canvas").first.dblclick(position={"x": 4, "y": 4})
+    tab.frame.locator(".unit-tiles canvas, .picture-sheet canvas").first.dblclick(position={"x": 4, "y": 4})
     assert heading(tab).startswith(f"{FIRST} unit ")
 
 
@@ -103,12 +103,12 @@ def test_a_click_on_patches_opens_the_unit_and_the_browser_leads_back(tab: Tab, 
     address, _ = films
     tab.open(address, "view=patches&runs=first", host=True).ready()
     tab.page.wait_for_function("location.hash.includes('view=patches')")
-    tab.frame.locator(".blocks canvas").first.click(position={"x": 10, "y": 40})
+    tab.frame.locator(".patch-blocks canvas").first.click(position={"x": 10, "y": 40})
     assert heading(tab) == f"{FIRST} unit 0"
     tab.page.wait_for_function("location.hash.includes('page=unit')")
     tab.page.go_back()
     tab.frame.wait_for_selector(".unit-head", state="detached")
-    assert tab.frame.inner_text(".tab[aria-current]") == "Patches"
+    assert tab.frame.inner_text(".view-tab[aria-current]") == "Patches"
 
 
 def test_the_page_follows_the_epoch(tab: Tab, films: tuple[str, Films]) -> None:
@@ -116,7 +116,7 @@ def test_the_page_follows_the_epoch(tab: Tab, films: tuple[str, Films]) -> None:
     tab.open(address, f"{PAGE}&unit=0,{FIRST}&epoch=2").ready()
     tab.press("ArrowLeft")
     tab.ready()
-    currents = tab.frame.locator("[data-section=film] .epochs [aria-current]").all_inner_texts()
+    currents = tab.frame.locator("[data-section=film] .film-epochs [aria-current]").all_inner_texts()
     assert currents == ["1"] * 4
     tab.press("End")
     assert tab.epoch() == "epoch 5"

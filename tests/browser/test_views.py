@@ -53,7 +53,7 @@ def test_a_clicked_filter_stays_marked_in_all_runs(tab: Tab, plain: str) -> None
 
 def test_a_missing_epoch_is_shown_as_missing(tab: Tab, plain: str) -> None:
     tab.open(plain, "epoch=4").ready()
-    before = tab.frame.locator("[data-run=kernel_11] .window").bounding_box()
+    before = tab.frame.locator("[data-run=kernel_11] .picture-window").bounding_box()
     tab.press("ArrowRight")
     gap = tab.frame.locator("[data-run=kernel_11] .gap")
     assert "No picture at epoch 5." in gap.inner_text()
@@ -65,10 +65,10 @@ def test_a_missing_epoch_is_shown_as_missing(tab: Tab, plain: str) -> None:
 
 def test_zoomed_pictures_move_together(tab: Tab, plain: str) -> None:
     tab.open(plain, "zoom=4").ready()
-    first, second = (tab.frame.locator(f"[data-run={run}] .window") for run in ("kernel_7", "kernel_11"))
+    first, second = (tab.frame.locator(f"[data-run={run}] .picture-window") for run in ("kernel_7", "kernel_11"))
     first.hover()
     tab.page.mouse.wheel(5000, 0)
-    tab.frame.wait_for_function("document.querySelector('[data-run=kernel_11] .window').scrollLeft > 0")
+    tab.frame.wait_for_function("document.querySelector('[data-run=kernel_11] .picture-window').scrollLeft > 0")
     assert second.evaluate("w => w.scrollLeft + w.clientWidth >= w.scrollWidth - 2")
 
 
@@ -81,24 +81,24 @@ def test_runs_are_chosen(tab: Tab, plain: str) -> None:
     assert tab.columns() == ["kernel_7"]
     tab.frame.uncheck("text=kernel_7")
     assert "No run is chosen" in tab.frame.inner_text(".blank")
-    tab.frame.click(".all")
+    tab.frame.click(".run-list-all")
     assert tab.columns() == ["kernel_7", "kernel_11"]
 
 
 def test_a_run_has_one_colour_and_shape_everywhere(tab: Tab, plain: str) -> None:
     tab.open(plain, "runs=kernel_11").ready()
-    tab.frame.wait_for_selector(".at .mark")
+    tab.frame.wait_for_selector(".scalar-cursor .run-mark")
     looks = "ms => [...new Set(ms.map((m) => m.innerHTML.replace(/stroke[^ ]*/, '')))]"
-    for where in (".runs li:has-text('kernel_11')", ".head", ".legend", ".at"):
-        assert tab.frame.locator(f"{where} .mark").evaluate_all(looks) == tab.frame.locator(".head .mark").evaluate_all(
-            looks
-        )
-    assert len(tab.frame.locator(".runs .mark").evaluate_all(looks)) == 2
+    for where in (".run-list li:has-text('kernel_11')", ".run-head", ".scalar-legend", ".scalar-cursor"):
+        assert tab.frame.locator(f"{where} .run-mark").evaluate_all(looks) == tab.frame.locator(
+            ".run-head .run-mark"
+        ).evaluate_all(looks)
+    assert len(tab.frame.locator(".run-list .run-mark").evaluate_all(looks)) == 2
 
 
 def test_only_hyper_parameters_that_differ_are_shown(tab: Tab, plain: str) -> None:
     tab.open(plain).ready()
-    assert tab.frame.locator(".head .parameters").all_inner_texts() == ["kernel 7", "kernel 11"]
+    assert tab.frame.locator(".run-head .run-parameters").all_inner_texts() == ["kernel 7", "kernel 11"]
 
 
 def test_another_method_is_shown_by_its_pictures(tab: Tab, plain: str) -> None:
@@ -112,21 +112,21 @@ def test_another_method_is_shown_by_its_pictures(tab: Tab, plain: str) -> None:
 
 def test_text_from_a_logdir_is_text(tab: Tab, wild: str) -> None:
     tab.open(wild, host=True).ready()
-    for view in tab.frame.locator(".tab").all():
+    for view in tab.frame.locator(".view-tab").all():
         view.click()
         tab.ready()
-        for place in (".runs", ".head h2 >> nth=0", ".row h3 >> nth=0"):
+        for place in (".run-list", ".run-head h2 >> nth=0", ".comparison-row h3 >> nth=0"):
             assert HOSTILE in tab.frame.inner_text(place)
     assert HOSTILE in tab.frame.inner_text("figcaption")
     assert tab.frame.locator("img").count() == 0
     assert tab.frame.evaluate("document.title") == "Lightning Viz"
-    assert HOSTILE in tab.frame.inner_text(".legend select")
+    assert HOSTILE in tab.frame.inner_text(".scalar-legend select")
 
 
 def test_different_probes_are_mentioned(tab: Tab, wild: str) -> None:
     tab.open(wild).ready()
     assert tab.frame.locator(".notice").count() == 0
-    tab.frame.locator(".tab").last.click()
+    tab.frame.locator(".view-tab").last.click()
     assert "not drawn from the same probe" in tab.frame.inner_text(".notice")
 
 
@@ -141,14 +141,14 @@ def test_a_failed_drawing_says_why(tab: Tab, wild: str) -> None:
 def test_files_that_were_left_out_are_listed(tab: Tab, wild: str) -> None:
     tab.open(wild).ready()
     tab.frame.click("text=1 file left out")
-    assert "failed: records/000099-filters.json: not whole JSON" in tab.frame.inner_text(".skipped")
+    assert "failed: records/000099-filters.json: not whole JSON" in tab.frame.inner_text(".skipped-files")
 
 
 def test_a_run_without_a_store_shows_what_tensorboard_kept(tab: Tab, wild: str) -> None:
     tab.open(wild, "runs=copied").ready()
-    assert tab.frame.inner_text(".badge summary") == "No store: 4 images kept by TensorBoard, up to step 30"
-    tab.frame.click(".badge summary")
-    assert "plugins/lightning_viz" in tab.frame.inner_text(".badge p")
+    assert tab.frame.inner_text(".kept-badge summary") == "No store: 4 images kept by TensorBoard, up to step 30"
+    tab.frame.click(".kept-badge summary")
+    assert "plugins/lightning_viz" in tab.frame.inner_text(".kept-badge p")
     assert tab.epoch() == "epoch 3.1"  # Lightning's own epoch scalar says that epoch 3 ended at step 29
     tab.press("Home")
     tab.ready()

@@ -7,7 +7,7 @@ const CODE = `from lightning_viz import FilterImages
 trainer = Trainer(callbacks=[FilterImages()])`;
 
 export function Loading() {
-  return html`<div class="blank" role="status"><p class="dim late">Looking for runs…</p></div>`;
+  return html`<div class="blank" role="status"><p class="dim blank-late">Looking for runs…</p></div>`;
 }
 
 /** @param {{problem: string}} props */
@@ -25,7 +25,7 @@ export function FirstRun() {
   return html`<div class="blank" role="status">
     <h2>No pictures yet</h2>
     <p>Add a callback to your Trainer. It draws the untrained network, and then every epoch.</p>
-    <div class="code"><pre tabindex="0"><code>${CODE}</code></pre><button class="link" onClick=${copy}>${copied ? "copied" : "copy"}</button></div>
+    <div class="blank-code"><pre tabindex="0"><code>${CODE}</code></pre><button class="link" onClick=${copy}>${copied ? "copied" : "copy"}</button></div>
     <p class="dim">TensorBoard must read the folder that the Trainer logs to. This page looks again every few seconds.</p>
   </div>`;
 }

@@ -15,7 +15,7 @@ export function Help({ onClose }) {
       <dl>${KEYS.filter((key) => key.keys).map((key) => html`<div key=${key.keys}><dt><kbd>${key.keys}</kbd></dt><dd>${key.does}</dd></div>`)}</dl>
       <p>Columns are runs, rows are layers. Click the curve to go there.</p>
       ${[...VIEWS, unitPage].map(({ name, title, help }) => help && html`<p key=${name}>${title}: ${help}</p>`)}
-      <p class="colours"><i style="background:#ff00ff"></i> not a number <i style="background:#ffe600"></i> +∞ <i style="background:#00e6ff"></i> −∞</p>
+      <p class="help-colours"><i style="background:#ff00ff"></i> not a number <i style="background:#ffe600"></i> +∞ <i style="background:#00e6ff"></i> −∞</p>
       <button class="link" onClick=${() => dialog.current.close()}>Close</button>
     </div>
   </dialog>`;

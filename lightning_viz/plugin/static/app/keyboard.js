@@ -30,9 +30,9 @@ function isTaken({ key, target }) {
   if (!(target instanceof Element)) return false;
   if (target.closest("dialog[open]")) return true;
   if (target.matches("input:not([type=range], [type=checkbox]), select, textarea")) return true;
-  if (target.matches(".opacity input")) return key !== " " && key !== "?";
+  if (target.matches(".toolbar-opacity input")) return key !== " " && key !== "?";
   if (key === " ") return target.matches("button, summary, a, input[type=checkbox]");
-  return key.startsWith("Arrow") && target.matches(".window[tabindex]");
+  return key.startsWith("Arrow") && target.matches(".picture-window[tabindex]");
 }
 
 /**

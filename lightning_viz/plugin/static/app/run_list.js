@@ -22,9 +22,9 @@ export function RunList({ state, dispatch }) {
   const found = state.runs.filter((run) => run.run.toLowerCase().includes(search.toLowerCase()));
   const names = found.map((run) => run.run);
   const all = names.every((name) => shown.includes(name));
-  return html`<fieldset class="runs">
+  return html`<fieldset class="run-list">
     <legend>Runs</legend>
-    <button class="link all" onClick=${() => dispatch(chooseRuns, all ? [] : [...new Set([...shown, ...names])])}>${all ? "none" : "all"}</button>
+    <button class="link run-list-all" onClick=${() => dispatch(chooseRuns, all ? [] : [...new Set([...shown, ...names])])}>${all ? "none" : "all"}</button>
     ${state.runs.length > MANY && html`<input type="search" placeholder="Search runs" aria-label="Search runs" value=${search}
       onInput=${(/** @type {any} */ event) => setSearch(event.target.value)} />`}
     <ul>
@@ -32,9 +32,9 @@ export function RunList({ state, dispatch }) {
         <label>
           <input type="checkbox" checked=${shown.includes(run.run)} onChange=${() => dispatch(toggleRun, run.run)} />
           <${Mark} place=${state.order.indexOf(run.run)} />
-          <span class="name" title=${run.run}>${run.run}<${Differences} state=${state} run=${run} /></span>
+          <span class="run-list-name" title=${run.run}>${run.run}<${Differences} state=${state} run=${run} /></span>
         </label>
-        ${state.runs.length > 1 && html`<button class="link only" aria-label=${`Only ${run.run}`} onClick=${() => dispatch(chooseRuns, [run.run])}>only</button>`}
+        ${state.runs.length > 1 && html`<button class="link run-list-only" aria-label=${`Only ${run.run}`} onClick=${() => dispatch(chooseRuns, [run.run])}>only</button>`}
       </li>`)}
     </ul>
     <${Skipped} runs=${state.runs} />
@@ -45,7 +45,7 @@ export function RunList({ state, dispatch }) {
 function Skipped({ runs }) {
   const files = runs.flatMap((run) => Object.entries(run.skipped ?? {}).map(([file, reason]) => ({ run: run.run, file, reason })));
   if (!files.length) return null;
-  return html`<details class="skipped">
+  return html`<details class="skipped-files">
     <summary>${plenty(files.length, "file")} left out</summary>
     <ul>${files.map(({ run, file, reason }) => html`<li key=${run + file}>${run}: ${file}: ${reason}</li>`)}</ul>
   </details>`;

@@ -9,8 +9,6 @@ import { html, useLayoutEffect, useRef, useState } from "../vendor/htm-preact-3.
 
 /** @typedef {import("./scalar_panel.js").Line} Line */
 
-const LEFT = 56;
-const RIGHT = 12;
 /** Distances between the numbers on the axis of epochs. */
 const EPOCHS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 100_000, 1_000_000];
 
@@ -46,9 +44,9 @@ export function Curve({ lines, epoch, dark, first, last, onPick }) {
   }, [lines, dark, first, last]);
 
   const x = (epoch - first) / (last - first);
-  return html`<div class="curve">
-    <div class="plot" ref=${holder}></div>
-    <div class="at" style=${`left:calc(${LEFT}px + ${x} * (100% - ${LEFT + RIGHT}px))`}>
+  return html`<div class="scalar-chart">
+    <div class="scalar-plot" ref=${holder}></div>
+    <div class="scalar-cursor" style=${`--at:${x}`}>
       ${plot && lines.map((line) => {
         const value = line.values[nearestPlace(line.epochs, epoch)];
         const top = value === null ? NaN : plot.valToPos(value, "y") + plot.over.offsetTop;
@@ -77,13 +75,14 @@ function table(lines) {
 function options(lines, first, last, element) {
   const style = getComputedStyle(element);
   /** @param {string} name */
-  const colour = (name) => style.getPropertyValue(name.replace(/^var\((.*)\)$/, "$1"));
-  const axis = { stroke: colour("--dim"), font: `11px ${style.fontFamily}`, ticks: { show: false } };
-  const grid = { stroke: colour("--line"), width: 1 };
+  const token = (name) => style.getPropertyValue(name.replace(/^var\((.*)\)$/, "$1"));
+  const axis = { stroke: token("--dim"), font: `${token("--font-small")} ${style.fontFamily}`, ticks: { show: false } };
+  const [gutter, end] = ["--axis-gutter", "--axis-end"].map((name) => parseFloat(token(name)));
+  const grid = { stroke: token("--line"), width: 1 };
   return {
     width: element.clientWidth,
     height: element.clientHeight,
-    padding: [8, RIGHT, 0, 0],
+    padding: [8, end, 0, 0],
     legend: { show: false },
     cursor: {
       y: false,
@@ -91,10 +90,10 @@ function options(lines, first, last, element) {
       drag: { x: false, y: false, setScale: false },
     },
     scales: { x: { time: false, range: [first, last] } },
-    series: [{}, ...lines.map((line) => ({ stroke: colour(colourOf(line.place)), width: 1.5, points: { show: line.epochs.length < 3 } }))],
+    series: [{}, ...lines.map((line) => ({ stroke: token(colourOf(line.place)), width: 1.5, points: { show: line.epochs.length < 3 } }))],
     axes: [
       { ...axis, size: 24, gap: 4, incrs: last - first > 2 ? EPOCHS : undefined, grid: { show: false }, values: (_, ticks) => ticks.map(epochText) },
-      { ...axis, size: LEFT, gap: 6, space: 28, grid, values: (_, ticks) => ticks.map(number) },
+      { ...axis, size: gutter, gap: 6, space: 28, grid, values: (_, ticks) => ticks.map(number) },
     ],
   };
 }

@@ -19,13 +19,13 @@ export function CurvePanel({ state, dispatch, epoch, dark, first, last }) {
   return html`
     ${lines.length > 0
       ? html`<${Curve} ...${{ lines, epoch, dark, first, last }} onPick=${(/** @type {number} */ to) => dispatch(goTo, to)} />`
-      : html`<p class="curve dim none">${tag === null ? "No scalars were logged." : "Curves appear once two epochs tie steps to epochs."}</p>`}
-    <div class="legend">
+      : html`<p class="scalar-chart dim scalar-none">${tag === null ? "No scalars were logged." : "Curves appear once two epochs tie steps to epochs."}</p>`}
+    <div class="scalar-legend">
       ${tags.length > 0 && html`<select aria-label="Scalar" value=${tag} onChange=${(/** @type {any} */ event) => dispatch(assign, { tag: event.target.value })}>
         ${tags.map((one) => html`<option key=${one} value=${one} selected=${one === tag}>${one}</option>`)}
       </select>`}
       <ul>${lines.map((line) => html`<li key=${line.run} title=${line.run}>
-        <${Mark} place=${line.place} /><span class="name">${line.run}</span><span class="value">${number(line.values[nearestPlace(line.epochs, epoch)])}</span>
+        <${Mark} place=${line.place} /><span class="scalar-name dim ellipsis">${line.run}</span><span class="scalar-value">${number(line.values[nearestPlace(line.epochs, epoch)])}</span>
       </li>`)}</ul>
     </div>`;
 }

@@ -25,18 +25,18 @@ export function Timeline({ state, dispatch, epoch, epochs, dark, step, play }) {
   }
 
   return html`<section class="timeline" aria-label="Time">
-    <button class="play" aria-label=${state.playing ? "Pause" : "Play"} title=${`${state.playing ? "Pause" : "Play"} (Space)`} onClick=${play}>
+    <button class="timeline-play" aria-label=${state.playing ? "Pause" : "Play"} title=${`${state.playing ? "Pause" : "Play"} (Space)`} onClick=${play}>
       <svg width="20" height="20" viewBox="0 0 24 24" aria-hidden="true"><path d=${state.playing ? "M6 5h4v14H6zM14 5h4v14h-4z" : "M8 5v14l11-7z"} /></svg>
     </button>
-    <div class="track" style=${`--at:${(epoch - first) / (last - first)}`}>
-      <svg class="ticks" aria-hidden="true">
+    <div class="timeline-track" style=${`--at:${(epoch - first) / (last - first)}`}>
+      <svg class="timeline-ticks" aria-hidden="true">
         ${epochs.length <= 120 && epochs.map((one) => html`<rect key=${one} x=${`${(100 * (one - first)) / (last - first)}%`} width="1" height="6" />`)}
       </svg>
       <input id="epoch" type="range" min=${first} max=${last} step="any" value=${epoch} aria-label="Epoch"
         aria-valuetext=${`epoch ${epochText(epoch)} of ${epochText(epochs.at(-1) ?? 0)}`}
         onInput=${slide} onPointerDown=${() => (dragged.current = true)} onPointerUp=${() => (dragged.current = false)} />
     </div>
-    <div class="where">
+    <div class="timeline-epoch">
       <output for="epoch">epoch <b>${epochText(epoch)}</b></output>
       <span class="dim">of ${epochText(epochs.at(-1) ?? 0)}</span>
       <${Jump} onJump=${(/** @type {number} */ to) => dispatch(goTo, to)} />
@@ -47,7 +47,7 @@ export function Timeline({ state, dispatch, epoch, epochs, dark, step, play }) {
 
 /** @param {{onJump: (epoch: number) => void}} props */
 function Jump({ onJump }) {
-  return html`<form class="jump" onSubmit=${(/** @type {any} */ event) => {
+  return html`<form class="timeline-jump" onSubmit=${(/** @type {any} */ event) => {
     event.preventDefault();
     const field = event.target.elements.jump;
     if (field.value.trim() !== "" && Number.isFinite(Number(field.value))) onJump(Number(field.value));

@@ -17,18 +17,18 @@ export function Toolbar({ state, dispatch }) {
   const zoom = (by) => dispatch(assign, { zoom: ZOOMS[Math.max(0, Math.min(ZOOMS.length - 1, place + by))] });
   return html`<div class="toolbar">
     <nav aria-label="Views">
-      ${shownViews(state).map((one) => html`<button key=${one.name} class="tab" aria-current=${one !== viewBelow(state) ? undefined : one === view ? "page" : "true"}
+      ${shownViews(state).map((one) => html`<button key=${one.name} class="view-tab" aria-current=${one !== viewBelow(state) ? undefined : one === view ? "page" : "true"}
         onClick=${() => dispatch(assign, { view: one.name, page: null })}>${one.title}</button>`)}
     </nav>
     ${view?.Tools && html`<${view.Tools} ...${{ state, dispatch }} />`}
     ${view?.scales && html`<${ScaleSwitch} ...${{ state, dispatch, scales: view.scales }} />`}
-    <div class="group" role="group" aria-label="Zoom">
+    <div class="button-group" role="group" aria-label="Zoom">
       <span class="dim">zoom</span>
       <button aria-label="Zoom out" disabled=${place <= 0} onClick=${() => zoom(-1)}>−</button>
-      <button class="zoom" title="As large as fits" onClick=${() => dispatch(assign, { zoom: 1 })}>${state.zoom === 1 ? "fit" : `${state.zoom}×`}</button>
+      <button class="toolbar-zoom" title="As large as fits" onClick=${() => dispatch(assign, { zoom: 1 })}>${state.zoom === 1 ? "fit" : `${state.zoom}×`}</button>
       <button aria-label="Zoom in" disabled=${place >= ZOOMS.length - 1} onClick=${() => zoom(1)}>+</button>
     </div>
-    <button class="round" aria-label="Help" title="Help (?)" onClick=${() => dispatch(assign, { help: true })}>?</button>
+    <button class="toolbar-help" aria-label="Help" title="Help (?)" onClick=${() => dispatch(assign, { help: true })}>?</button>
   </div>`;
 }
 
@@ -36,7 +36,7 @@ export function Toolbar({ state, dispatch }) {
 function ScaleSwitch({ state, dispatch, scales }) {
   const now = state.scale ?? scales.usual;
   const places = /** @type {import("../model/types.js").Scale[]} */ (scales.usual === "own" ? ["own", "shared"] : ["shared", "own"]);
-  return html`<div class="group" role="group" aria-label="Scale">
+  return html`<div class="button-group" role="group" aria-label="Scale">
     <span class="dim">scale</span>
     ${places.map((one) => html`<button key=${one} aria-pressed=${now === one} title=${scales[one][1]}
       onClick=${() => dispatch(assign, { scale: one === scales.usual ? null : one })}>${scales[one][0]}</button>`)}

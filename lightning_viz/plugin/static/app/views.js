@@ -14,6 +14,9 @@ export const VIEWS = Object.values(registered).sort((a, b) => (a.order ?? Infini
 /** It lies over the others. */
 export const unitPage = unitPageOf(VIEWS.flatMap((view) => view.unitSections ?? []));
 
+/** The sheets that views bring. */
+export const sheets = [...VIEWS, unitPage].flatMap((view) => view.css ?? []);
+
 /** The parts of the state that views own. @type {import("../model/types.js").Fields} */
 export const viewFields = Object.assign({}, ...VIEWS.map((view) => view.state));
 

@@ -34,19 +34,19 @@ export function Comparison(props) {
 
   return html`<div class="stage" ref=${stage}>
     <div class="comparison" style=${`--column:${width}px;--columns:${stacked ? 1 : runs.length};--gap:${gap}px;--padding:${PADDING}px`}>
-      <div class="top">
+      <div class="stage-top">
         ${view.Top && html`<${view.Top} ...${props} />`}
-        ${!stacked && html`<div class="heads">${runs.map((run) => html`<${RunHead} key=${run.run} state=${state} run=${run} />`)}</div>`}
+        ${!stacked && html`<div class="run-heads">${runs.map((run) => html`<${RunHead} key=${run.run} state=${state} run=${run} />`)}</div>`}
       </div>
       ${otherProbes(lists, view.methods) && html`<${OtherProbes} />`}
       ${size.width > 0 && rows.map((row) => {
         const { method, layer } = row;
         const related = relatedRecords(lists, method, layer);
-        return html`<section class="row" key=${`${method} ${layer}`} data-method=${method} data-layer=${layer} aria-label=${`layer ${row.title ?? layer}`}>
+        return html`<section class="comparison-row" key=${`${method} ${layer}`} data-method=${method} data-layer=${layer} aria-label=${`layer ${row.title ?? layer}`}>
           <h3>${row.title ?? (layer || "no layer")}</h3>
           ${view.Above && html`<${view.Above} ...${props} row=${row} width=${inner} />`}
-          <div class="cells">
-            ${runs.map((run, place) => html`<div class="cell" key=${run.run} data-run=${run.run}>
+          <div class="comparison-cells">
+            ${runs.map((run, place) => html`<div class="comparison-cell" key=${run.run} data-run=${run.run}>
               ${stacked && html`<${RunHead} state=${state} run=${run} />`}
               <${Cell} records=${lists[place]} lists=${lists} loaded=${run.run in state.records} row=${row} related=${related}
                 room=${{ width, height }} ...${{ state, dispatch, view, epoch, blobs, go }} />

@@ -39,8 +39,8 @@ export function Lines({ title, lines, epochs, epoch, width, height, low, high, g
     go(epochs[Math.max(0, Math.min(epochs.length - 1, at))]);
   }
   const said = lines.map((line) => ({ ...line, now: line.points.findLast((point) => point.epoch <= epoch) }));
-  return html`<figure class="lines" style=${`width:${width}px`}>
-    <figcaption><span class="cut" title=${title}>${title}</span>${said.map(({ run, place, now }) => now && html`<span key=${run} class="now" title=${run}><${Mark} place=${place} size=${10} /> ${number(now.value)}</span>`)}</figcaption>
+  return html`<figure class="epoch-chart" style=${`width:${width}px`}>
+    <figcaption><span class="ellipsis" title=${title}>${title}</span>${said.map(({ run, place, now }) => now && html`<span key=${run} class="epoch-chart-now" title=${run}><${Mark} place=${place} size=${10} /> ${number(now.value)}</span>`)}</figcaption>
     <svg width=${width} height=${height} role="img" aria-label=${`${title}: ${said.map(({ run, now }) => `${run} ${now ? number(now.value) : "none"}`).join(", ")}`} onClick=${pick}>
       ${[low, high].map((value) => html`<g key=${value}><line class="grid" x1=${LEFT} x2=${width - RIGHT} y1=${y(value)} y2=${y(value)} />
         <text x=${LEFT - 8} y=${y(value) + 4} text-anchor="end">${number(value)}</text></g>`)}

@@ -62,7 +62,7 @@ export function Film({ film, layout, layer, epoch, dispatch, go, chosen, blobs, 
   const at = here === undefined ? -1 : layout.epochs.indexOf(here);
   useLayoutEffect(() => {
     // Where not all columns fit, the one of the epoch is kept in sight.
-    const reel = canvas.current.closest(".reel");
+    const reel = canvas.current.closest(".film-reel");
     if (at < 0 || reel.scrollWidth <= reel.clientWidth) return;
     const { left, width } = fieldOf(layout, at, 0, 0);
     const room = reel.clientWidth - layout.gutter;
@@ -71,18 +71,18 @@ export function Film({ film, layout, layer, epoch, dispatch, go, chosen, blobs, 
   const hit = point && cellAt(layout, film, point);
   const row = chosen?.layer === layer ? film.units.indexOf(chosen.unit) : -1;
   const box = (/** @type {number} */ column, /** @type {number} */ down) => fieldOf(layout, column, down, 0);
-  return html`<figure class="film">
-    <div class="reel" style=${`--gutter:${layout.gutter}px;--head:${HEAD}px`}>
-      <div class="epochs" style=${`width:${layout.width}px`}>
+  return html`<figure class="film-strip">
+    <div class="film-reel" style=${`--gutter:${layout.gutter}px;--head:${HEAD}px`}>
+      <div class="film-epochs" style=${`width:${layout.width}px`}>
         ${layout.epochs.map((one, column) => html`<button key=${one} aria-label=${`Go to epoch ${epochText(one)}`} aria-current=${column === at ? "true" : undefined}
           style=${`left:${box(column, 0).left}px;width:${layout.cell}px`} onClick=${() => go(one)}>${epochText(one)}</button>`)}
       </div>
-      ${layout.gutter > 0 && html`<div class="names" style=${`height:${layout.height}px`}>
+      ${layout.gutter > 0 && html`<div class="film-names" style=${`height:${layout.height}px`}>
         ${film.units.map((unit, down) => html`<button key=${unit} aria-label=${`Open unit ${unit} of ${layer}`} title=${`Open unit ${unit}`}
-          class=${down === row ? "chosen" : undefined} style=${`top:${box(0, down).top}px;height:${layout.pitch - 3}px`}
+          class=${down === row ? "unit-link chosen" : "unit-link"} style=${`top:${box(0, down).top}px;height:${layout.pitch - 3}px`}
           onClick=${() => dispatch(openUnit, layer, unit)}>${unit}</button>`)}
       </div>`}
-      <div class=${there.length < wanted.length && !failure ? "cells-of-film waiting" : "cells-of-film"} style=${`width:${layout.width}px;height:${layout.height}px`}>
+      <div class=${there.length < wanted.length && !failure ? "film-cells waiting" : "film-cells"} style=${`width:${layout.width}px;height:${layout.height}px`}>
         <canvas ref=${canvas} role="img" aria-label=${`Film strip of ${film.units.length} units over ${layout.epochs.length} epochs, layer ${layer}`} ...${follow}
           onClick=${(/** @type {any} */ event) => {
             const cell = cellAt(layout, film, placeIn(event));
@@ -93,11 +93,11 @@ export function Film({ film, layout, layer, epoch, dispatch, go, chosen, blobs, 
             if (cell) dispatch(openUnit, layer, cell.unit);
           }}></canvas>
         ${marks}
-        ${at >= 0 && html`<i class="here" style=${`left:${box(at, 0).left}px;width:${layout.cell}px`}></i>`}
+        ${at >= 0 && html`<i class="film-here" style=${`left:${box(at, 0).left}px;width:${layout.cell}px`}></i>`}
         ${hit && html`<i class="pointed-at" style=${`left:${box(hit.column, hit.row).left}px;top:${box(hit.column, hit.row).top}px;width:${layout.cell}px;height:${film.lanes.length * (layout.lane + 2) - 2}px`}></i>`}
       </div>
     </div>
-    <figcaption class="readout">${failure
+    <figcaption class="readout sticky-caption">${failure
       ? html`<span class="failed">${failure}</span>`
       : hit
         ? reading(blobs, film, hit)
@@ -111,7 +111,7 @@ export function Film({ film, layout, layer, epoch, dispatch, go, chosen, blobs, 
  */
 function Marks({ film, layout, blobs }) {
   const drawn = [...film.frames.values()];
-  return html`<svg class="changes" width=${layout.width} height=${layout.height} aria-hidden="true">
+  return html`<svg class="film-changes" width=${layout.width} height=${layout.height} aria-hidden="true">
     ${layout.epochs.flatMap((epoch, column) => {
       const place = drawn.findIndex((record) => record.epoch === epoch);
       return film.units.flatMap((unit, row) => {

@@ -136,8 +136,8 @@ export function PatchGrid({ record, units, blocks, blobs, dispatch, chosen, note
   });
   const hit = point && tileAt(blocks, units.length, k, point.x, point.y);
   const values = tableOf(blobs, record, "values");
-  return html`<figure class="patches">
-    <div class=${there || failure ? "blocks" : "blocks waiting"} style=${`width:${blocks.width}px;height:${blocks.height}px`}>
+  return html`<figure class="patch-grid">
+    <div class=${there || failure ? "patch-blocks" : "patch-blocks waiting"} style=${`width:${blocks.width}px;height:${blocks.height}px`}>
       <canvas ref=${canvas} role="img" class=${blocks.label ? "opens" : undefined}
         aria-label=${`The ${k} strongest patches of ${units.length === 1 ? `unit ${units[0]}` : `${units.length} units`}, each beside its reconstruction, layer ${record.layer}`} ...${follow}
         onClick=${(/** @type {any} */ event) => {
@@ -148,8 +148,8 @@ export function PatchGrid({ record, units, blocks, blobs, dispatch, chosen, note
       ${blocks.label > 0 && units.map((unit, at) => {
         const { left, top } = cornerOf(blocks, at);
         const own = entriesOf(values, unit).slice(0, k).filter(Number.isFinite);
-        return html`<p key=${unit} class="of-unit" style=${`left:${left}px;top:${top}px;width:${blocks.unitWidth}px`}>
-          <button class=${chosen?.layer === record.layer && chosen.unit === unit ? "chosen" : undefined} aria-label=${`Open unit ${unit} of ${record.layer}`} onClick=${() => dispatch(openUnit, record.layer, unit)}>unit ${unit}</button>
+        return html`<p key=${unit} class="patch-head" style=${`left:${left}px;top:${top}px;width:${blocks.unitWidth}px`}>
+          <button class=${chosen?.layer === record.layer && chosen.unit === unit ? "unit-link chosen" : "unit-link"} aria-label=${`Open unit ${unit} of ${record.layer}`} onClick=${() => dispatch(openUnit, record.layer, unit)}>unit ${unit}</button>
           <span class="dim nowrap">${own.length > 0 && span(own[0], /** @type {number} */ (own.at(-1)))}</span>
         </p>`;
       })}
@@ -158,7 +158,7 @@ export function PatchGrid({ record, units, blocks, blobs, dispatch, chosen, note
         return html`<i key=${side} class="pointed-at" style=${`left:${left}px;top:${top}px;width:${width}px;height:${height}px`}></i>`;
       })}
     </div>
-    <figcaption class="readout">${failure ? html`<span class="failed">${failure}</span>` : hit ? reading(blobs, record, units[hit.place], hit) : html`<span class="dim">${note}</span>`}</figcaption>
+    <figcaption class="readout sticky-caption">${failure ? html`<span class="failed">${failure}</span>` : hit ? reading(blobs, record, units[hit.place], hit) : html`<span class="dim">${note}</span>`}</figcaption>
   </figure>`;
 }
 

@@ -51,12 +51,12 @@ export function Picture({ image, size, room, zoom, label, finish, onPoint, onPic
   };
 
   return html`<div
-    class=${image ? "window" : "window waiting"}
+    class=${image ? "picture-window" : "picture-window waiting"}
     style=${`width:${frame.width}px;height:${frame.height}px`}
     tabindex=${scrolls ? 0 : undefined}
     onScroll=${panTogether}
   >
-    <div class="sheet" style=${`width:${width}px;height:${height}px`}>
+    <div class="picture-sheet" style=${`width:${width}px;height:${height}px`}>
       <canvas
         ref=${canvas} role="img" aria-label=${label}
         onPointerMove=${onPoint && ((/** @type {MouseEvent} */ event) => onPoint(point(event)))}
@@ -64,7 +64,7 @@ export function Picture({ image, size, room, zoom, label, finish, onPoint, onPic
         onClick=${onPick && ((/** @type {MouseEvent} */ event) => onPick(point(event)))}
         onDblClick=${onOpen && ((/** @type {MouseEvent} */ event) => onOpen(point(event)))}
       ></canvas>
-      ${box && html`<div class="unit" style=${`left:${box.left * scale}px;top:${box.top * scale}px;width:${box.width * scale}px;height:${box.height * scale}px`}></div>`}
+      ${box && html`<div class="unit-box" style=${`left:${box.left * scale}px;top:${box.top * scale}px;width:${box.width * scale}px;height:${box.height * scale}px`}></div>`}
     </div>
   </div>`;
 }
@@ -78,7 +78,7 @@ function panTogether(event) {
   if (!one.matches(":hover, :focus")) return; // it was moved by another one
   const x = one.scrollLeft / Math.max(1, one.scrollWidth - one.clientWidth);
   const y = one.scrollTop / Math.max(1, one.scrollHeight - one.clientHeight);
-  for (const other of one.closest(".row")?.querySelectorAll(".window") ?? []) {
+  for (const other of one.closest(".comparison-row")?.querySelectorAll(".picture-window") ?? []) {
     if (other !== one) other.scrollTo(x * (other.scrollWidth - other.clientWidth), y * (other.scrollHeight - other.clientHeight));
   }
 }

@@ -15,7 +15,7 @@ export const picturesNeeded = (record) => picturesOf(record);
 export function PicturesCell({ record, room, state, blobs, finish }) {
   const pictures = picturesOf(record);
   const scalars = Object.entries(record.scalars);
-  return html`<div class="pictures">
+  return html`<div class="pictures-cell">
     ${pictures.map((item, place) => {
       const image = /** @type {ImageBitmap | null} */ (blobs.get(item.url));
       const failure = blobs.failure(item.url);

@@ -10,8 +10,8 @@ import { Mark } from "./run_mark.js";
 /** @param {{state: State, run: Run}} props */
 export function RunHead({ state, run }) {
   const problem = state.problems[run.run];
-  return html`<header class="head">
-    <h2 title=${run.run}><${Mark} place=${state.order.indexOf(run.run)} size=${14} /><span>${run.run}</span></h2>
+  return html`<header class="run-head">
+    <h2 title=${run.run}><${Mark} place=${state.order.indexOf(run.run)} size=${14} /><span class="ellipsis">${run.run}</span></h2>
     <${Differences} state=${state} run=${run} />
     ${run.source === "images" && html`<${KeptBadge} state=${state} run=${run.run} />`}
     ${problem && html`<p class="failed">${problem}</p>`}
@@ -23,7 +23,7 @@ export function Differences({ state, run }) {
   const own = differing(state.runs).filter((name) => name in run.hyper_parameters);
   if (!own.length) return null;
   const text = own.map((name) => `${name} ${parameter(run.hyper_parameters[name])}`).join(" · ");
-  return html`<small class="parameters" title=${text}>${text}</small>`;
+  return html`<small class="run-parameters" title=${text}>${text}</small>`;
 }
 
 /**
@@ -42,7 +42,7 @@ function KeptBadge({ state, run }) {
   if (!kept) return null;
   const last = Math.max(...kept.images.map((image) => image.step));
   const limit = kept.limit ? `at most ${kept.limit} of a tag` : "all that were logged";
-  return html`<details class="badge">
+  return html`<details class="kept-badge">
     <summary>No store: ${plenty(kept.images.length, "image")} kept by TensorBoard, up to step ${last}</summary>
     <p>
       This run has event files but no folder <code>plugins/lightning_viz</code>, where every epoch and the raw values

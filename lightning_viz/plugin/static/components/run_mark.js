@@ -24,7 +24,7 @@ export const shapeOf = (place) => SHAPES[place % SHAPES.length];
  * @param {{place: number, size?: number}} props
  */
 export function Mark({ place, size = 12 }) {
-  return html`<svg class="mark" width=${size} height=${size} viewBox="-6.5 -6.5 13 13" aria-hidden="true">
+  return html`<svg class="run-mark" width=${size} height=${size} viewBox="-6.5 -6.5 13 13" aria-hidden="true">
     <path d=${shapeOf(place)} fill=${colourOf(place)} />
   </svg>`;
 }

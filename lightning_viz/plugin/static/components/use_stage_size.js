@@ -9,12 +9,12 @@ export function useStageSize() {
   useLayoutEffect(() => {
     const measure = () => {
       if (!stage.current.clientHeight) return; // another tab is open
-      const [width, height] = [stage.current.clientWidth, stage.current.clientHeight - stage.current.querySelector(".top").offsetHeight];
+      const [width, height] = [stage.current.clientWidth, stage.current.clientHeight - stage.current.querySelector(".stage-top").offsetHeight];
       setSize((before) => (before.width === width && before.height === height ? before : { width, height }));
     };
     const observer = new ResizeObserver(measure);
     observer.observe(stage.current);
-    observer.observe(stage.current.querySelector(".top"));
+    observer.observe(stage.current.querySelector(".stage-top"));
     measure();
     return () => observer.disconnect();
   }, []);

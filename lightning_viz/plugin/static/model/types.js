@@ -180,6 +180,7 @@
  * @property {string} [help]  What the help says about it, after its title and a colon.
  * @property {Scales | null} scales  Null: there is nothing to choose.
  * @property {Fields<Own>} [state]
+ * @property {URL} [css]  Its sheet.
  * @property {number} [beat]  Milliseconds between epochs while playing, where it takes time to see what moved.
  * @property {Component} [Tools]  What it adds to the toolbar; gets the state and `dispatch`.
  * @property {Component} [Cell]  Draws a record, in rows of layers and columns of runs; gets CellProps.

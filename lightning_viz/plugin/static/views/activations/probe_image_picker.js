@@ -15,8 +15,8 @@ const HEIGHT = 36;
  */
 export function Thumbnails({ count, size: [height, width], photographed, names, chosen, dispatch }) {
   const style = `width:${Math.max(24, Math.min(120, Math.round((HEIGHT * width) / height)))}px;height:${HEIGHT}px`;
-  return html`<div class="thumbnails">
-    <div class="strip" role="group" aria-label="Image">
+  return html`<div class="image-picker">
+    <div class="image-picker-strip" role="group" aria-label="Image">
       ${Array.from({ length: count }, (_, place) => {
         const label = `image ${place}${names[place] ? `, ${names[place]}` : ""}`;
         return html`<button key=${place} aria-pressed=${place === chosen} aria-label=${label} title=${label} style=${style}

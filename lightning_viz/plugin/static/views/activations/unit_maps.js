@@ -72,24 +72,24 @@ export function Units({ record, related, room, state, dispatch, blobs, maps: map
     if (at) dispatch(openUnit, record.layer, numbers[order[at.place]]);
   }
   const named = mostActive(activity, image);
-  return html`<figure class="units">
-    <div class="sheet-row">
-      ${photograph !== null && html`<div class=${photograph ? "shown" : "shown waiting"} style=${`width:${beside - BESIDE}px;height:${Math.round(((beside - BESIDE) * tall) / wide)}px`}>
+  return html`<figure class="unit-maps">
+    <div class="unit-maps-row">
+      ${photograph !== null && html`<div class=${photograph ? "canvas-box" : "canvas-box waiting"} style=${`width:${beside - BESIDE}px;height:${Math.round(((beside - BESIDE) * tall) / wide)}px`}>
         <${Still} bitmap=${photograph?.bitmap} label=${`Photograph ${image}`} soft=${most < 1} />
-        ${hit && hit.y !== null && html`<i class="part" style=${`left:${(100 * hit.x) / width}%;top:${(100 * hit.y) / height}%;width:${100 / width}%;height:${100 / height}%`}></i>`}
+        ${hit && hit.y !== null && html`<i class="photograph-part" style=${`left:${(100 * hit.x) / width}%;top:${(100 * hit.y) / height}%;width:${100 / width}%;height:${100 / height}%`}></i>`}
       </div>`}
-      <div class=${values ? "tiles" : "tiles waiting"} style=${`width:${tiles.width}px;height:${tiles.height}px`}>
+      <div class=${values ? "canvas-box unit-tiles" : "canvas-box unit-tiles waiting"} style=${`width:${tiles.width}px;height:${tiles.height}px`}>
         <canvas ref=${canvas} role="img" aria-label=${`Maps of ${kept} units, layer ${record.layer}${named.length ? `; most active: ${named.join(", ")}` : ""}`}
           ...${follow} onClick=${pick} onDblClick=${open}></canvas>
         ${tiles.label > 0 && order.map((unit, at) => {
           const { left, top } = cornerOf(tiles, at);
-          return html`<span key=${at} class="number" style=${`left:${left}px;top:${top + tiles.tileHeight}px;width:${tiles.tileWidth}px`}>${numbers[unit]}${silent[at] && tiles.tileWidth >= 64 ? " all zero" : ""}</span>`;
+          return html`<span key=${at} class="unit-number" style=${`left:${left}px;top:${top + tiles.tileHeight}px;width:${tiles.tileWidth}px`}>${numbers[unit]}${silent[at] && tiles.tileWidth >= 64 ? " all zero" : ""}</span>`;
         })}
-        ${marked >= 0 && html`<div class="unit" style=${`left:${cornerOf(tiles, marked).left}px;top:${cornerOf(tiles, marked).top}px;width:${tiles.tileWidth}px;height:${tiles.tileHeight}px`}></div>`}
+        ${marked >= 0 && html`<div class="unit-box" style=${`left:${cornerOf(tiles, marked).left}px;top:${cornerOf(tiles, marked).top}px;width:${tiles.tileWidth}px;height:${tiles.tileHeight}px`}></div>`}
       </div>
     </div>
-    <figcaption>
-      <p><span class="what">${named.length > 0 && html`most active here: ${named.join(", ")}`}</span><span class="dim nowrap">${partText(kept, record)}${record.meta.zeros !== undefined && `, ${share(record.meta.zeros)} of values at or below zero`}</span></p>
+    <figcaption class="sticky-caption">
+      <p><span class="caption-subject">${named.length > 0 && html`most active here: ${named.join(", ")}`}</span><span class="dim nowrap">${partText(kept, record)}${record.meta.zeros !== undefined && `, ${share(record.meta.zeros)} of values at or below zero`}</span></p>
       <p class="readout">${marked >= 0 && values
         ? readout(values, activity, image, order[marked], numbers, hit)
         : html`<${Scale} ...${{ range: shared ? range : null, signed }} />`}${state.unit?.layer === record.layer && html` <${OpenUnit} dispatch=${dispatch} unit=${state.unit} />`}</p>
@@ -124,7 +124,7 @@ const partText = (kept, { meta: { unit_count } }) => (Number(unit_count) > kept 
 /** @param {{range: import("../../render/palettes.js").Range | null, signed: boolean}} props */
 function Scale({ range, signed }) {
   const ends = range && rangeOf(range, signed);
-  return html`<span class="dim scale">${ends ? number(ends.low) : `each map: ${signed ? "\u2212max" : "0"}`}
+  return html`<span class="dim scale-bar">${ends ? number(ends.low) : `each map: ${signed ? "\u2212max" : "0"}`}
     <i style=${`background:${gradient(signed ? "diverging" : "heat")}`}></i>
     ${ends ? number(ends.high) : "max"}${signed ? ", white: zero" : ""}</span>`;
 }

@@ -45,7 +45,7 @@ function MapsOfUnit({ records, lists, unit, epoch, room, state, blobs }) {
       <p class="dim">${mean(image)}</p>
     </li>`)}</ul>
     <figcaption class="dim">${older}${count > IMAGES ? `the first ${IMAGES} of ${count} images; ` : ""}below: mean of the positive part.
-      ${scale && html`<span class="scale">${number(scale.low)}<i style=${`background:${gradient(signed ? "diverging" : "heat")}`}></i>${number(scale.high)}</span>`}</figcaption>
+      ${scale && html`<span class="scale-bar">${number(scale.low)}<i style=${`background:${gradient(signed ? "diverging" : "heat")}`}></i>${number(scale.high)}</span>`}</figcaption>
   </figure>`;
 }
 
@@ -55,9 +55,9 @@ function OneMap({ record, image, values, kept, scale, signed, width, height }) {
   const map = values && kept < values.shape[1] ? gridAt(values, image, kept) : null;
   const draw = useMemo(() => map && (() => drawMap(map, scale ?? finiteRange(map.data), signed ? "diverging" : "heat")), [values, image, kept, scale?.low, scale?.high]);
   const size = `width:${width}px;height:${height}px`;
-  return html`<div class=${map ? "pair" : "pair waiting"}>
+  return html`<div class=${map ? "map-pair" : "map-pair waiting"}>
     ${photograph !== null && html`<div style=${size}><${Still} bitmap=${photograph?.bitmap} label=${`Photograph ${image}`} soft=${photograph ? photograph.width > width : true} /></div>`}
-    <div style=${size} class="shown"><${Canvas} draw=${draw} label=${`Map of image ${image}`} />${map && isZero(map.data) && html`<span class="zero">all zero</span>`}</div>
+    <div style=${size} class="canvas-box"><${Canvas} draw=${draw} label=${`Map of image ${image}`} />${map && isZero(map.data) && html`<span class="all-zero">all zero</span>`}</div>
   </div>`;
 }
 

@@ -40,6 +40,7 @@ export const view = {
   methods: ["activations"],
   title: "Activations",
   order: 30,
+  css: new URL("./activations.css", import.meta.url),
   scales: {
     usual: "shared",
     shared: ["one scale", "One scale per layer, over the shown runs and all their epochs"],

@@ -20,7 +20,7 @@ const SCORES = [
 /** The numbers of a run at the epoch; those that it has at another keep their place. @param {{column: Column}} props */
 export function Scores({ column: { record, drawn } }) {
   const known = SCORES.filter(([name]) => drawn.some((one) => name in one.scalars));
-  return html`<dl class="scores">${known.map(([name, word, title]) => {
+  return html`<dl class="embedding-scores">${known.map(([name, word, title]) => {
     const value = record?.scalars[name];
     const text = value === undefined ? "\u2013" : name === "knn_accuracy" && Number.isFinite(Number(value)) ? `${number(100 * Number(value))}%` : number(value);
     return html`<div key=${name} title=${title} data-score=${name}><dt>${word}</dt><dd>${text}</dd></div>`;
@@ -37,7 +37,7 @@ export function Bar({ state, dispatch, lists, columns, layer, links, first }) {
         </select>`
       : html`<h2 class="dim">${layer}</h2>`}
     <${Legend} ...${{ columns, state, dispatch }} />
-    ${state.embeddingMode === "images" && html`<div class="group" role="group" aria-label="Places">
+    ${state.embeddingMode === "images" && html`<div class="button-group" role="group" aria-label="Places">
       <button aria-pressed=${!state.grid} title="Where the layout has them; they may overlap" onClick=${() => dispatch(assign, { grid: false })}>free</button>
       <button aria-pressed=${state.grid} title="Side by side on a grid; neighbours stay near each other" onClick=${() => dispatch(assign, { grid: true })}>grid</button>
     </div>`}
@@ -85,7 +85,7 @@ function PointForm({ links, first }) {
     if (/^\d{1,6}$/.test(asked) && Number(asked) < count) go(Number(asked));
     else field.current.value = text;
   }
-  return html`<form class="group point-form" onSubmit=${jump}>
+  return html`<form class="button-group point-form" onSubmit=${jump}>
     <button type="button" class="link" disabled=${!selected.length} title="Select nothing (Escape)" onClick=${() => links.pick(first, [])}>clear</button>
     <button type="button" aria-label="Previous point" disabled=${point === 0} onClick=${() => go(point === null ? count - 1 : point - 1)}>‹</button>
     <input ref=${field} name="point" inputmode="numeric" autocomplete="off" aria-label="Point" placeholder="point" />

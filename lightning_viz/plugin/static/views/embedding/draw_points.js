@@ -17,7 +17,7 @@ const FAINT_IMAGE = 190;
 /** With one point selected the others stay readable. */
 const FAINTER = 140;
 
-/** @param {string} name  of a colour in style.css */
+/** @param {string} name  of a colour in styles/tokens.css */
 const cssColour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /** @param {string} name */

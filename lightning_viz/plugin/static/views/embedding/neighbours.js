@@ -44,7 +44,7 @@ function Nearest({ column, query, size, width, links }) {
       const text = `${place + 1}. point ${point}${name && `, ${name}`}${wrong ? ", another class" : ""}, distance ${number(distance)}`;
       return html`<li key=${place}>
         <${ThumbButton} ...${{ column, point, bitmap, links, text, wrong }} />
-        <span class="distance">${number(distance)}</span>
+        <span class="nearest-distance">${number(distance)}</span>
       </li>`;
     })}
   </ol>`;
@@ -58,11 +58,11 @@ function ThumbButton({ column, point, bitmap, links, text, wrong }) {
   const sample = /** @type {Sample} */ (column.sample);
   const { hovered } = links;
   const pointed = hovered && hovered.point === point && hovered.sample === sample.hash;
-  return html`<button class=${`thumb${wrong ? " other" : ""}${pointed ? " pointed" : ""}`} aria-label=${text} title=${text} style=${`aspect-ratio:${sample.width || 1}/${sample.height || 1}`}
+  return html`<button class=${`point-thumb${wrong ? " other" : ""}${pointed ? " pointed" : ""}`} aria-label=${text} title=${text} style=${`aspect-ratio:${sample.width || 1}/${sample.height || 1}`}
     onPointerEnter=${() => links.point(column, point)} onPointerLeave=${() => links.point(column, -1)}
     onClick=${(/** @type {any} */ event) => links.pick(column, [point], event.shiftKey)}>
     <${Thumb} ...${{ bitmap, sample, point }} />
-    ${wrong && html`<svg class="cross" viewBox="0 0 12 12" aria-hidden="true"><path d="M3 3L9 9M9 3L3 9" /></svg>`}
+    ${wrong && html`<svg class="point-thumb-cross" viewBox="0 0 12 12" aria-hidden="true"><path d="M3 3L9 9M9 3L3 9" /></svg>`}
   </button>`;
 }
 
@@ -115,15 +115,15 @@ export function NeighbourTable({ columns, links, width, query, zoom, instead }) 
   const queries = selected.length ? selected.slice(0, MOST) : usualQueries(first);
   const k = Math.max(1, ...columns.map(({ record }) => tableOf(record, "neighbours")?.shape[1] ?? 1));
   const size = Math.max(32, Math.min(64, Math.floor((width + GAP) / k) - GAP)) * Math.max(1, zoom);
-  return html`<div class="queries">
+  return html`<div>
     ${queries.map((point, row) => {
       const name = className(sample, first.labels?.[point]);
       return html`<section class="query-row" key=${point} data-query=${point} aria-label=${`point ${point}${name && `, ${name}`}`}>
-        <div class="query" style=${`--thumb:${Math.min(size, query - 8)}px`}>
+        <div class="query-image" style=${`--thumb:${Math.min(size, query - 8)}px`}>
           <${ThumbButton} column=${first} ...${{ point, bitmap, links }} text=${`point ${point}${name && `, ${name}`}`} />
-          <p><span class="cut" title=${name}>${name}</span><span class="dim">${point}</span></p>
+          <p><span class="ellipsis" title=${name}>${name}</span><span class="dim">${point}</span></p>
         </div>
-        ${columns.map((column) => html`<div key=${column.run.run} class="cell" data-run=${column.run.run}>
+        ${columns.map((column) => html`<div key=${column.run.run} class="comparison-cell" data-run=${column.run.run}>
           ${column.linked && column.layout && html`<${Nearest} ...${{ column, size, width, links, query: point }} />`}
           ${row === 0 && !column.layout && instead(column)}
           ${row === 0 && column.layout && !column.linked && html`<p class="dim">Its points are other images.</p>`}

@@ -133,9 +133,9 @@ export function PointMap(props) {
   onWheel.current = wheel;
   useEffect(() => over.current.addEventListener("wheel", (/** @type {WheelEvent} */ event) => onWheel.current(event), { passive: false }), []);
 
-  return html`<div class="map-of-points" style=${`width:${room.width}px;height:${room.height}px`}>
+  return html`<div class="point-map" style=${`width:${room.width}px;height:${room.height}px`}>
     <canvas ref=${under} role="img" aria-label=${`Map of ${sample.count} ${tile ? "images" : "points"}, ${column.record?.layer}, ${column.run.run}`}></canvas>
-    <canvas ref=${over} class="marks" aria-hidden="true" onPointerMove=${move} onPointerDown=${press} onPointerUp=${release}
+    <canvas ref=${over} class="point-map-marks" aria-hidden="true" onPointerMove=${move} onPointerDown=${press} onPointerUp=${release}
       onPointerCancel=${() => (drag.current = null)} onPointerLeave=${() => drag.current || links.point(column, -1)}></canvas>
     ${here && Number.isFinite(places[2 * hovered]) && html`<${Card} ...${{ column, bitmap, room }} point=${hovered} at=${{ x: places[2 * hovered] * camera.scale + camera.x, y: places[2 * hovered + 1] * camera.scale + camera.y }} />`}
   </div>`;
@@ -148,7 +148,7 @@ function Card({ column, point, bitmap, room, at }) {
   const [width, height] = bitmap ? [scale * sample.width, scale * sample.height] : [0, 0];
   const left = at.x + 16 + LARGE + 14 > room.width ? at.x - 16 - Math.max(width, 80) - 12 : at.x + 16;
   const top = Math.max(0, Math.min(room.height - height - 44, at.y - height / 2));
-  return html`<div class="card" style=${`left:${left}px;top:${top}px`}>
+  return html`<div class="point-card" style=${`left:${left}px;top:${top}px`}>
     ${bitmap && html`<div style=${`width:${width}px;height:${height}px`}><${Thumb} ...${{ bitmap, sample, point }} label=${`image of point ${point}`} /></div>`}
     <p><b>${className(sample, column.labels?.[point])}</b> <span class="dim">point ${point}</span></p>
   </div>`;

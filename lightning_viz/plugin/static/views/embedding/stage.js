@@ -69,24 +69,24 @@ export function EmbeddingStage({ state, dispatch, view, epoch, blobs, runs, list
   };
   const common = { state, dispatch, view, epoch, blobs, links, room, lens, layer, go };
 
-  return html`<div class="stage embedding" ref=${stage} tabindex="0" role="region" aria-label="Embedding">
+  return html`<div class="stage stage-column embedding-stage" ref=${stage} tabindex="0" role="region" aria-label="Embedding">
     <div class="comparison" style=${`--padding:${PADDING}px;--gap:${GAP}px;--column:${room.width}px;--columns:${room.across};--query:${QUERY}px;--runs:${columns.length};--wide:${columnWidth(size, columns.length)}px`}>
-      <div class="top">
+      <div class="stage-top">
         <${Bar} ...${{ state, dispatch, lists, columns, layer, links, first }} />
         <${Notices} ...${{ columns, state }} />
-        ${state.embeddingMode === "neighbours" && html`<div class="heads with-query"><i></i>${columns.map((column) => html`<div class="map-head" key=${column.run.run}><${RunHead} state=${state} run=${column.run} /><${Scores} column=${column} /><${Note} ...${{ column, epoch }} /></div>`)}</div>`}
+        ${state.embeddingMode === "neighbours" && html`<div class="run-heads with-query"><i></i>${columns.map((column) => html`<div class="point-map-head" key=${column.run.run}><${RunHead} state=${state} run=${column.run} /><${Scores} column=${column} /><${Note} ...${{ column, epoch }} /></div>`)}</div>`}
       </div>
       ${size.width > 0 && (state.embeddingMode === "neighbours"
         ? html`<${NeighbourTable} ...${{ columns, links }} zoom=${state.zoom} width=${columnWidth(size, columns.length)} query=${QUERY}
             instead=${(/** @type {Column} */ column) => html`<${Nothing} ...${{ ...common, column }} room=${{ width: columnWidth(size, columns.length), height: 64 }} records=${lists[runs.indexOf(column.run)]} loaded=${column.run.run in state.records} />`} />`
-        : html`<div class="cells">${columns.map((column, place) => html`<section class="cell" key=${column.run.run} data-run=${column.run.run} aria-label=${column.run.run}>
-            <div class="map-head" style=${`height:${room.head}px`}><${RunHead} state=${state} run=${column.run} /><${Scores} column=${column} /><${Note} ...${{ column, epoch }} /></div>
+        : html`<div class="comparison-cells">${columns.map((column, place) => html`<section class="comparison-cell" key=${column.run.run} data-run=${column.run.run} aria-label=${column.run.run}>
+            <div class="point-map-head" style=${`height:${room.head}px`}><${RunHead} state=${state} run=${column.run} /><${Scores} column=${column} /><${Note} ...${{ column, epoch }} /></div>
             ${column.layout && frame
               ? html`<${MapCell} ...${common} ...${{ column, frame, setMiddle }} leads=${column === first} extent=${frame.extents[place]} />`
               : html`<${Nothing} ...${{ ...common, column }} records=${lists[place]} loaded=${column.run.run in state.records} />`}
           </section>`)}</div>`)}
     </div>
-    <p class="foot readout">${reading(columns, links, first, state)}</p>
+    <p class="stage-foot readout">${reading(columns, links, first, state)}</p>
   </div>`;
 }
 
@@ -169,7 +169,7 @@ function MapCell({ state, dispatch, view, column, leads, room, frame, extent, le
         setMiddle(clamped({ x, y }, zoom));
         if (zoom !== state.zoom) dispatch(assign, { zoom });
       }} />
-    <p class="map-note">
+    <p class="point-map-note">
       ${column.error && html`<span class="failed"><b>The drawing at epoch ${epochText(column.failedAt ?? 0)} failed.</b> ${column.error}</span>`}
       ${problem && state.embeddingMode === "images" && html`<span class="dim">No images: ${problem}</span>`}
     </p>
@@ -183,7 +183,7 @@ function Note({ column: { record, layout, missing, sample }, epoch }) {
     ...(record.epoch !== epoch ? [`from epoch ${epochText(record.epoch)}`] : []),
     ...(missing ? [`${missing} of ${plenty(sample?.count ?? 0, "point")} ${missing === 1 ? "has" : "have"} no place: ${missing === 1 ? "its" : "their"} features are not finite`] : []),
   ].join("; ");
-  return html`<p class="about-map dim cut" title=${notes}>${notes}</p>`;
+  return html`<p class="point-map-about dim ellipsis" title=${notes}>${notes}</p>`;
 }
 
 /** Why there is no map. @param {any} props */

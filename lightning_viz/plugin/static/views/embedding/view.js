@@ -16,7 +16,7 @@ const MODES = [
 
 /** What can be chosen in the toolbar. @param {{state: import("./state.js").State, dispatch: import("../../model/types.js").Dispatch<import("./state.js").Own>}} props */
 function Tools({ state, dispatch }) {
-  return html`<div class="group" role="group" aria-label="Show as">
+  return html`<div class="button-group" role="group" aria-label="Show as">
       ${MODES.map(([mode, word, title]) => html`<button key=${mode} aria-pressed=${state.embeddingMode === mode} title=${title} onClick=${() => dispatch(assign, { embeddingMode: mode })}>${word}</button>`)}
     </div>`;
 }
@@ -27,6 +27,7 @@ export const view = {
   methods: [METHOD],
   title: "Embedding",
   order: 60,
+  css: new URL("./embedding.css", import.meta.url),
   scales: null,
   state,
   help: `each point is an image of the data; near each other is what the network takes for alike. All epochs and runs are on

@@ -94,7 +94,7 @@ function Above({ row: { method, layer }, runs, lists, state, go, epoch, width })
     return { name, lines: lines.filter((line) => line.points.length) };
   });
   if (curves.every(({ lines }) => !lines.length)) return null;
-  return html`<div class="curves">
+  return html`<div class="epoch-charts">
     ${curves.map(({ name, lines }) => html`<div key=${name} data-curve=${name}><${Lines} title=${CURVES[name](drawn.flat()[0])} low=${0} high=${1} ...${{ lines, epochs, epoch, go, ...CURVE }} width=${room} /></div>`)}
   </div>`;
 }
@@ -110,7 +110,7 @@ function narrowest(lists) {
 /** What a strip shows. @param {import("../../model/types.js").StageProps<Own>} props */
 function Top({ state, dispatch, lists }) {
   if (!layersOf(lists, "evolution").length) return null;
-  return html`<div class="group choice" role="group" aria-label="Strip">
+  return html`<div class="button-group film-choice" role="group" aria-label="Strip">
     ${WORDS.map((one) => html`<button key=${one} aria-pressed=${state.filmContent === one} onClick=${() => dispatch(assign, { filmContent: one })}>${one}</button>`)}
     <span class="dim">of the strongest activation, per unit (rows) and epoch (columns)</span>
   </div>`;

@@ -86,7 +86,7 @@ function Filters({ record, related, room, state, dispatch, blobs, weights }) {
       }}
     />
     <figcaption>
-      <p><span class="what">${shape}${stride(record)}${partly(layout, weights)}</span><span class="dim nowrap">${range(record.meta.vmin, record.meta.vmax)}</span></p>
+      <p><span class="caption-subject">${shape}${stride(record)}${partly(layout, weights)}</span><span class="dim nowrap">${range(record.meta.vmin, record.meta.vmax)}</span></p>
       <p class=${room.width < 380 ? "readout narrow" : "readout"}>${unit === null ? html`<span class="dim">${scaleText(scale)}</span>` : readout(values, unit, pointed)}${chosen && html` <${OpenUnit} dispatch=${dispatch} unit=${chosen} />`}</p>
     </figcaption>
   </figure>`;

@@ -18,15 +18,15 @@ export function ImageHeads({ columns, lines, photographs, shared }) {
     if (last && last[0].kind === column.kind && last[0].layer === column.layer) last.push(column);
     else families.push([column]);
   }
-  return html`<div class="columns mapheads">
+  return html`<div class="map-columns map-heads">
     <span></span>
-    ${photographs && html`<div class="family"><h2>Photograph</h2></div>`}
-    ${families.map((family) => html`<div class="family" key=${family[0].key} style=${`grid-column:span ${family.length}`}>
+    ${photographs && html`<div class="map-family"><h2>Photograph</h2></div>`}
+    ${families.map((family) => html`<div class="map-family" key=${family[0].key} style=${`grid-column:span ${family.length}`}>
       <${Title} family=${family} />
-      <div class="rules">${family.map((column) => html`<div key=${column.key}>
-        ${family.length > 1 && html`<p class="dim cut" title=${column.item}>${column.item}</p>`}
+      <div class="map-rules">${family.map((column) => html`<div key=${column.key}>
+        ${family.length > 1 && html`<p class="dim ellipsis" title=${column.item}>${column.item}</p>`}
         ${column.kind.colours === "class"
-          ? html`<p class="legend-bar">\u00a0</p>`
+          ? html`<p class="map-scale">\u00a0</p>`
           : html`<${Legend} column=${column} peaks=${shared ? peaksOf(column, columns.indexOf(column), lines) : []} shared=${shared} />`}
       </div>`)}</div>
     </div>`)}
@@ -42,8 +42,8 @@ function Title({ family }) {
   const part = cut ? `enlarged: ${cut.width}\u00d7${cut.height} pixels` : "";
   const more = [where, rule, part].filter(Boolean).join(", ");
   return family.length > 1
-    ? html`<h2 class="cut" title=${`${kind.title}, ${more}`}>${kind.title} <span class="dim">${more}</span></h2>`
-    : html`<h2 class="cut">${kind.title}</h2><p class="dim cut" title=${more}>${more}\u00a0</p>`;
+    ? html`<h2 class="ellipsis" title=${`${kind.title}, ${more}`}>${kind.title} <span class="dim">${more}</span></h2>`
+    : html`<h2 class="ellipsis">${kind.title}</h2><p class="dim ellipsis" title=${more}>${more}\u00a0</p>`;
 }
 
 /**
@@ -74,7 +74,7 @@ function Classes({ column, found }) {
   const all = Array.isArray(names) && names.length <= FEW;
   const here = found.flatMap(({ values }) => [...(values?.data ?? [])]);
   const shown = [...new Set([...(all ? names.keys() : []), ...here])].sort((a, b) => a - b);
-  return html`<p class=${all ? "legend-classes" : "legend-classes line"} title=${shown.map((one) => classNameOf(record, one)).join("\n")}>
+  return html`<p class=${all ? "map-classes" : "map-classes ellipsis"} title=${shown.map((one) => classNameOf(record, one)).join("\n")}>
     <span class="dim">${column.kind.title}, the most likely class:</span>
     ${shown.map((one) => html`<span key=${one}><i style=${`background:rgb(${classColour(one).join(" ")})`}></i>${classNameOf(record, one)}</span>`)}
   </p>`;
@@ -86,7 +86,7 @@ function Legend({ column: { kind, range }, peaks, shared }) {
   const high = shared ? (range ? number(range.high) : "") : "max";
   const low = shared && range ? number(range.low) : "0";
   const title = peaks.map(({ run, peak }) => `${run}: up to ${number(peak)} at this epoch`).join("\n");
-  return html`<p class="legend-bar" title=${title || undefined}>
+  return html`<p class="map-scale" title=${title || undefined}>
     <span>${signed ? `\u00b1${high}` : low}</span>
     <i style=${`background:${gradient(kind.colours === "heat" ? "heat" : "grey")}`}>
       ${peaks.map(({ run, place, part }) => html`<b key=${run} style=${`left:${Math.round(1000 * part) / 10}%;background:${colourOf(place)}`}></b>`)}

@@ -20,9 +20,9 @@ export function ImageGroup({ image, lines, columns, photographs, heights, height
   const group = useRef(/** @type {any} */ (null));
   const near = useVisible(group, "30% 0px", image * height < 1.5 * screen);
   const name = nameOf(lines, image);
-  return html`<section class="image" ref=${group} data-image=${image} style=${`height:${height}px`} aria-label=${`image ${image}${name && `, ${name}`}`}>
+  return html`<section class="image-row" ref=${group} data-image=${image} style=${`height:${height}px`} aria-label=${`image ${image}${name && `, ${name}`}`}>
     <h3>${name || `image ${image}`} <span class="dim">${name && `image ${image}`}${aboutOf(lines, image)}</span></h3>
-    ${near && lines.map((line, place) => html`<div class="line columns" key=${line.run.run} data-run=${line.run.run} style=${`--height:${heights[place]}px`}>
+    ${near && lines.map((line, place) => html`<div class="image-line map-columns" key=${line.run.run} data-run=${line.run.run} style=${`--height:${heights[place]}px`}>
       <${Said} line=${line} prediction=${line.predictions[image]} />
       ${photographs && html`<${PhotographCell} photographed=${line.photographed} image=${image} size=${line}
         boxes=${partsOf(line, columns, image)} label=${`Photograph ${image}${name && `, ${name}`}`} />`}
@@ -72,12 +72,12 @@ function partsOf(line, columns, image) {
 function Said({ line, prediction }) {
   const wrong = prediction && prediction.label != null && prediction.label !== prediction.predicted;
   const other = prediction && prediction.shown !== prediction.predicted;
-  return html`<div class="said" title=${line.run.run}>
+  return html`<div class="prediction" title=${line.run.run}>
     <${Mark} place=${line.place} /><span class="hidden">${line.run.run}: </span>
     ${prediction && html`<div>
-      <p class=${wrong ? "wrong" : ""}><span class="cut" title=${prediction.predicted_name}>${prediction.predicted_name}</span></p>
-      <p class=${wrong ? "wrong" : ""}>${share(prediction.predicted_probability)}${wrong && html` <svg width="10" height="10" viewBox="0 0 10 10" role="img" aria-label="wrong"><path d="M1 1L9 9M9 1L1 9" /></svg>`}</p>
-      ${other && html`<p class="dim cut" title=${`${prediction.shown_name} ${share(prediction.shown_probability)}`}>${share(prediction.shown_probability)} ${prediction.shown_name}</p>`}
+      <p class=${wrong ? "prediction-wrong" : ""}><span class="ellipsis" title=${prediction.predicted_name}>${prediction.predicted_name}</span></p>
+      <p class=${wrong ? "prediction-wrong" : ""}>${share(prediction.predicted_probability)}${wrong && html` <svg width="10" height="10" viewBox="0 0 10 10" role="img" aria-label="wrong"><path d="M1 1L9 9M9 1L1 9" /></svg>`}</p>
+      ${other && html`<p class="dim ellipsis" title=${`${prediction.shown_name} ${share(prediction.shown_probability)}`}>${share(prediction.shown_probability)} ${prediction.shown_name}</p>`}
     </div>`}
   </div>`;
 }

@@ -47,12 +47,12 @@ export function MapCell({ column, found, image, size, shared, opacity, photograp
     return drawing(/** @type {any} */ (found), column, image, size, shared, opacity, photograph);
   }, [values, image, size.height, size.width, shared && column.range?.low, shared && column.range?.high, column.cut?.width, kind.over && opacity, photograph]);
   const empty = useMemo(() => values !== null && there && kind.colours !== "class" && isZero(partOf(values, image)), [values, image]);
-  if (!record || !item || (values && !there)) return html`<div class="cell none"><span>${why || "no such image"}</span></div>`;
+  if (!record || !item || (values && !there)) return html`<div class="image-cell no-map"><span>${why || "no such image"}</span></div>`;
   const frame = frameOf(column, boxOf(record, item, image), size);
   const few = !kind.over && !column.cut && (values?.shape.at(-1) ?? size.width) < size.width;
-  return html`<div class=${`cell map${column.cut || few ? " enlarged" : ""}${draw ? "" : " waiting"}`} data-column=${column.key} style=${frameStyle(frame)}>
+  return html`<div class=${`image-cell map-cell${column.cut || few ? " enlarged" : ""}${draw ? "" : " waiting"}`} data-column=${column.key} style=${frameStyle(frame)}>
     <${Canvas} draw=${draw} label=${label} soft=${kind.over} />
-    ${empty && html`<span class="zero">all zero</span>`}
+    ${empty && html`<span class="all-zero">all zero</span>`}
   </div>`;
 }
 
@@ -91,11 +91,11 @@ const fromZero = ({ high }) => ({ low: 0, high: Math.max(0, high) });
  */
 export function PhotographCell({ photographed, image, size, boxes, label }) {
   const photograph = usePhotograph(photographed, image);
-  if (photograph === null) return html`<div class="cell none"><span>no photograph</span></div>`;
+  if (photograph === null) return html`<div class="image-cell no-map"><span>no photograph</span></div>`;
   const frame = { top: 0, left: 0, ...size };
-  return html`<div class=${photograph ? "cell map" : "cell map waiting"} data-column="photograph" style=${frameStyle(frame)}>
+  return html`<div class=${photograph ? "image-cell map-cell" : "image-cell map-cell waiting"} data-column="photograph" style=${frameStyle(frame)}>
     <${Still} bitmap=${photograph?.bitmap} label=${label} />
-    ${boxes.map((box, place) => html`<i key=${place} class="part" style=${partStyle(box, size)}></i>`)}
+    ${boxes.map((box, place) => html`<i key=${place} class="photograph-part" style=${partStyle(box, size)}></i>`)}
   </div>`;
 }
 

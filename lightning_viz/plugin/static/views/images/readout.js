@@ -14,7 +14,7 @@ import { boxOf, classNameOf } from "./columns.js";
 export function Readout({ tell, text, hint }) {
   const [point, setPoint] = useState(/** @type {Point | null} */ (null));
   tell.current = setPoint;
-  return html`<p class="foot readout">${point
+  return html`<p class="stage-foot readout">${point
     ? text(point)
     : html`<span class="dim">Point at a map to read its values. ${hint}</span>`}</p>`;
 }

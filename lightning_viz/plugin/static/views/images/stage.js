@@ -100,8 +100,8 @@ export function ImageStage({ state, view, epoch, blobs, runs, lists, go }) {
 
   /** @param {any} event */
   function follow(event) {
-    const cell = event.target.closest?.(".map");
-    const group = cell?.closest(".image") ?? null;
+    const cell = event.target.closest?.(".map-cell");
+    const group = cell?.closest(".image-row") ?? null;
     if (marked.current !== group) marked.current?.classList.remove("pointed");
     marked.current = group;
     if (!group) return tell.current(null);
@@ -119,16 +119,16 @@ export function ImageStage({ state, view, epoch, blobs, runs, lists, go }) {
   }
 
   const layout = `--columns:${columns.length + (photographs ? 1 : 0)};--width:${width}px;--gutter-width:${GUTTER}px;--column-gap:${GAP}px;--padding:${PADDING}px`;
-  return html`<div class="stage images" ref=${stage} tabindex="0" role="region" aria-label="Images">
-    <div class=${width < (lines[0]?.width ?? 0) ? "maps small" : "maps"} style=${layout}>
-      <div class="top"><${ImageHeads} ...${{ columns, lines, photographs, shared }} /></div>
+  return html`<div class="stage stage-column" ref=${stage} tabindex="0" role="region" aria-label="Images">
+    <div class=${width < (lines[0]?.width ?? 0) ? "image-maps small" : "image-maps"} style=${layout}>
+      <div class="stage-top"><${ImageHeads} ...${{ columns, lines, photographs, shared }} /></div>
       ${otherProbes(lists, view.methods) && html`<${OtherProbes} />`}
       ${problems(lines, state, epoch, blobs, columns).map((text) => html`<p key=${text} class="notice failed">${text}</p>`)}
-      ${absent(lines, epoch).map(({ line, epochs }) => html`<p key=${line.run.run} class="notice absent">
+      ${absent(lines, epoch).map(({ line, epochs }) => html`<p key=${line.run.run} class="notice absent-run">
         <${Mark} place=${line.place} /> ${line.run.run} has no maps at epoch ${epochText(epoch)}. Nearest:
         ${epochs.map((other) => html`<button key=${other} class="link" onClick=${() => go(other)}>epoch ${epochText(other)}</button>`)}
       </p>`)}
-      <div class="groups" onPointerMove=${follow} onPointerLeave=${follow}>
+      <div onPointerMove=${follow} onPointerLeave=${follow}>
         ${room.width > 0 && Array.from({ length: count }, (_, image) => html`<${ImageGroup} key=${image}
           ...${{ image, lines, columns, photographs, heights, height, shared, screen: room.height, opacity: state.opacity }} />`)}
       </div>
@@ -193,11 +193,11 @@ const epochsWithValues = (records) =>
 function Pictures({ run, records, view, epoch, state, blobs, place, loaded, room }) {
   const here = records.filter((/** @type {Rec} */ one) => onlyPictures(one) && one.epoch === epoch);
   const failed = records.find((/** @type {Rec} */ one) => one.error && one.epoch === epoch && view.methods.includes(one.method));
-  return html`<section class="row" data-run=${run.run}>
+  return html`<section class="comparison-row" data-run=${run.run}>
     <h3><${Mark} place=${place} /> ${run.run}</h3>
     ${failed && html`<p class="failed"><b>Drawing failed at epoch ${epochText(epoch)}.</b> ${failed.error}</p>`}
     ${!failed && !here.length && html`<p class="dim">${loaded ? `No maps of images at epoch ${epochText(epoch)}.` : "…"}</p>`}
-    ${here.map((/** @type {Rec} */ record) => html`<div class="cell" key=${record.method + record.layer}>
+    ${here.map((/** @type {Rec} */ record) => html`<div class="comparison-cell" key=${record.method + record.layer}>
       <${PicturesCell} ...${{ record, room, state, blobs }} />
     </div>`)}
   </section>`;

@@ -20,11 +20,11 @@ function needs(record) {
 }
 
 /** @param {{state: import("../../model/types.js").State & Own, dispatch: import("../../model/types.js").Dispatch<Own>}} props */
-const Tools = ({ state, dispatch }) => html`<label class="group opacity" title="How much of a map over a photograph is the map">
+const Tools = ({ state, dispatch }) => html`<label class="button-group toolbar-opacity" title="How much of a map over a photograph is the map">
     <span class="dim">opacity</span>
     <input type="range" min="0" max="1" step="0.05" value=${state.opacity}
       onInput=${(/** @type {any} */ event) => dispatch(assign, { opacity: Number(event.target.value) })} />
-    <span class="amount">${Math.round(100 * state.opacity)}%</span>
+    <span class="toolbar-amount">${Math.round(100 * state.opacity)}%</span>
   </label>`;
 
 /** @type {import("../../model/types.js").View<Own>} */
@@ -33,6 +33,7 @@ export const view = {
   methods: [...new Set(MAP_KINDS.map((kind) => kind.method))],
   title: "Images",
   order: 20,
+  css: new URL("./images.css", import.meta.url),
   scales: {
     usual: "shared",
     shared: ["one scale", "One scale per column, over the shown runs and all their epochs"],

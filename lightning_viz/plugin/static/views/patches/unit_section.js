@@ -36,7 +36,7 @@ function WithoutPictures({ record, unit, dispatch, blobs }) {
   const images = entriesOf(tableOf(blobs, record, "image_ids"), unit.unit);
   const values = entriesOf(tableOf(blobs, record, "values"), unit.unit);
   const found = images.flatMap((image, rank) => (image >= 0 ? [{ image, value: values[rank] }] : []));
-  return html`<div class="without">
+  return html`<div class="without-pictures">
     <p>No pictures of unit ${unit.unit}: they are made for the chosen units only, <code>TopPatches(units=[${unit.unit}])</code>.
       ${near.map((one) => html`<button key=${one} class="link" onClick=${() => dispatch(openUnit, unit.layer, one)}>unit ${one}</button>`)}</p>
     ${found.length > 0

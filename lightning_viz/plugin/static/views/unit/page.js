@@ -22,6 +22,7 @@ export function unitPageOf(sections) {
     methods: [...new Set(unitSections.flatMap((section) => section.methods))],
     title: "Unit",
     help: "all that is known of one. Click its number, or double-click a filter or a map.",
+    css: new URL("./unit.css", import.meta.url),
     scales: null,
     Stage: UnitStage,
     unitSections,
@@ -45,20 +46,20 @@ function UnitStage(props) {
 
   return html`<div class="stage unit-page" ref=${stage}>
     <div class="comparison" style=${`--column:${width}px;--columns:${runs.length};--gap:${gap}px;--padding:${PADDING}px`}>
-      <div class="top">
+      <div class="stage-top">
         <${Head} ...${{ dispatch, lists, methods, unit, count, below }} />
-        <div class="heads">${runs.map((run) => html`<${RunHead} key=${run.run} state=${state} run=${run} />`)}</div>
+        <div class="run-heads">${runs.map((run) => html`<${RunHead} key=${run.run} state=${state} run=${run} />`)}</div>
       </div>
       ${loaded && !sections.length && html`<p class="notice">The shown runs have nothing of ${unit.layer}. Choose another layer above.</p>`}
       ${loaded && sections.length > 0 && unit.unit >= count && html`<p class="notice">${unit.layer} has units 0 to ${count - 1}.</p>`}
       ${size.width > 0 && unit.unit < count && sections.map((section) => {
         const common = { ...props, unit, room: { width, height: size.height } };
-        return html`<section class="row" key=${section.key} data-section=${section.key} aria-label=${section.title(lists, unit)}>
+        return html`<section class="comparison-row" key=${section.key} data-section=${section.key} aria-label=${section.title(lists, unit)}>
           <h3>${section.title(lists, unit)}</h3>
           ${section.Joint
             ? html`<${section.Joint} ...${common} width=${inner} />`
-            : html`<div class="cells">
-                ${runs.map((run, place) => html`<div class="cell" key=${run.run} data-run=${run.run}>
+            : html`<div class="comparison-cells">
+                ${runs.map((run, place) => html`<div class="comparison-cell" key=${run.run} data-run=${run.run}>
                   ${section.has(lists[place], unit.layer)
                     ? html`<${section.Cell} ...${common} run=${run} records=${lists[place]} />`
                     : html`<p class="dim">${run.run in state.records ? "Not in this run." : "…"}</p>`}
@@ -87,7 +88,7 @@ function Head({ dispatch, lists, methods, unit, count, below }) {
   return html`<div class="unit-head">
     <button class="link" title="Back (Escape)" onClick=${() => dispatch(assign, { page: null })}>← ${below}</button>
     <h2>${unit.layer} unit ${unit.unit}</h2>
-    <form class="group" onSubmit=${jump}>
+    <form class="button-group" onSubmit=${jump}>
       <select aria-label="Layer" value=${unit.layer} onChange=${(/** @type {any} */ event) => dispatch(openUnit, event.target.value, Math.min(unit.unit, Math.max(0, unitsOf(lists, methods, event.target.value) - 1)))}>
         ${(layers.includes(unit.layer) ? layers : [unit.layer, ...layers]).map((one) => html`<option key=${one} value=${one} selected=${one === unit.layer}>${one}</option>`)}
       </select>
