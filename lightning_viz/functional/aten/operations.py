@@ -32,16 +32,16 @@ KINDS: dict[str, tuple[str, ...]] = {
     # Each place of one map, or of several of the same size, by itself.
     "rectifier": tuple(RECTIFIERS),
     "activation": ("leaky_relu", "elu", "celu", "silu", "gelu", "mish", "hardswish", "softplus", "tanh"),
-    "sum": ("add", "sub"),
-    "product": ("mul", "div"),
+    "addition": ("add", "sub"),
+    "multiplication": ("mul", "div"),
     "copy": ("clone", "_to_copy"),
     "pointwise": (
         "sigmoid", "hardsigmoid", "_prelu_kernel", "rsub", "pow", "sqrt", "exp", "neg", "abs", "maximum", "minimum",
     ),
     # The same numbers in the same memory.
-    "alias": ("alias", "lift_fresh"),
-    "view": ("view", "_unsafe_view"),
-    "transpose": ("transpose", "permute"),
+    "identity": ("alias", "lift_fresh"),
+    "reshape": ("view", "_unsafe_view"),
+    "permutation": ("transpose", "permute"),
     "pieces": ("select", "slice", "split", "split_with_sizes", "unbind"),
     # Several numbers together.
     "normalisation": (
@@ -63,7 +63,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 }
 # fmt: on
 
-POINTWISE = ("rectifier", "activation", "sum", "product", "copy", "pointwise")
+POINTWISE = ("rectifier", "activation", "addition", "multiplication", "copy", "pointwise")
 """The kinds that treat each place by itself."""
 
 _KIND = {operation: kind for kind, operations in KINDS.items() for operation in operations}

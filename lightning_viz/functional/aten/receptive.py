@@ -13,9 +13,9 @@ from lightning_viz.introspection.trace import Step
 
 __all__ = ["is_global", "seen_by"]
 
-_ARRANGES = ("view", "transpose", "pieces", "cat")
+_ARRANGES = ("reshape", "permutation", "pieces", "cat")
 
-_PLACE_BY_PLACE = (*POINTWISE, "alias", "normalisation", "native_dropout", "detach")
+_PLACE_BY_PLACE = (*POINTWISE, "identity", "normalisation", "native_dropout", "detach")
 
 
 def is_global(given: Mapping[str, Any]) -> bool:

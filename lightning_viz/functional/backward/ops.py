@@ -216,7 +216,7 @@ def _average_pool(step: Step, box: Box, context: Context) -> list[BackwardStep]:
     return [BackwardStep(step.inputs[0], arrives, apply)]
 
 
-def _sum(step: Step, box: Box, context: Context) -> list[BackwardStep]:
+def _addition(step: Step, box: Box, context: Context) -> list[BackwardStep]:
     found = []
     for name, sign in (("self", 1), ("other", step.arguments.get("alpha", 1) * (1 if step.operation == "add" else -1))):
         argument = step.arguments[name]
@@ -228,7 +228,7 @@ def _sum(step: Step, box: Box, context: Context) -> list[BackwardStep]:
     return found
 
 
-def _product(step: Step, box: Box, context: Context) -> list[BackwardStep]:
+def _multiplication(step: Step, box: Box, context: Context) -> list[BackwardStep]:
     maps, factor = step.arguments["self"], step.arguments["other"]
     if isinstance(factor, Value) and step.operation == "mul":
         maps, factor = factor, maps
@@ -265,14 +265,14 @@ FEW_CHANNELS = 4
 
 _BACKWARD: dict[str, Callable[[Step, Box, Context], list[BackwardStep]]] = {
     "rectifier": _rectifier,
-    "alias": _identity,
+    "identity": _identity,
     "copy": _identity,
     "normalisation": _normalisation,
     "convolution": _convolution,
     "max_pool2d_with_indices": _max_pool,
     "avg_pool2d": _average_pool,
-    "sum": _sum,
-    "product": _product,
+    "addition": _addition,
+    "multiplication": _multiplication,
     "cat": _concatenation,
 }
 """By kind."""

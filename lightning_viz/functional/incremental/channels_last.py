@@ -63,7 +63,7 @@ def to_channels_first(steps: Sequence[Step], clean: dict[int, Tensor], wanted: C
             if order == FIRST and source in maps_of and clean[maps_of[source]].shape == clean[output].shape:
                 renamed |= {output: maps_of[source]} if output not in wanted else {}
         elif (
-            kind_of(step.operation) in ("view", "alias")
+            kind_of(step.operation) in ("reshape", "identity")
             and source in maps_of
             and clean[output].shape[-1] == clean[source].shape[-1]
         ):

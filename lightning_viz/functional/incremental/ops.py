@@ -247,7 +247,7 @@ def _reduction(plan: Plan, step: Step, regions: Mapping[int, Region], count: int
     return Region(mean.to(clean.dtype).reshape(count, *plan.clean[step.outputs[0]].shape[1:]))
 
 
-def _alias(plan: Plan, step: Step, regions: Mapping[int, Region], count: int) -> Region:
+def _identity(plan: Plan, step: Step, regions: Mapping[int, Region], count: int) -> Region:
     return regions[step.inputs[0]]
 
 
@@ -259,6 +259,6 @@ _RECOMPUTE: dict[str, Callable[[Plan, Step, Mapping[int, Region], int], Region |
     "matrix product": _linear,
     "normalisation": _normalisation,
     **dict.fromkeys((*POINTWISE, "cat", CHANNEL_NORM), _pointwise),
-    **dict.fromkeys(("alias", "detach"), _alias),
+    **dict.fromkeys(("identity", "detach"), _identity),
 }
 """By kind; all others are recomputed whole."""
