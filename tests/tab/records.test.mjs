@@ -56,6 +56,8 @@ test("runs of different images are told apart; methods without images do not cou
 test("of equal identity the newer record stays", () => {
   const [old, fresh, more] = [at(1, { batches: 9 }), at(1, { batches: 9 }), at(2, { batches: 18 })];
   assert.deepEqual(records.merge([old], [fresh, more]).map((one) => one.seq), [fresh.seq, more.seq]);
+  const [one, other] = ["one", "other"].map((name) => at(1, { name, batches: 9 }));
+  assert.deepEqual(records.merge([one], [other]), [one, other]); // two callbacks of a method
 });
 
 test("kept images become records, their steps epochs", () => {

@@ -42,5 +42,5 @@ export function viewsFor(lists) {
 function picturesOf(method) {
   // A user's method may be called like a view of ours.
   const name = VIEWS.some((view) => view.name === method) ? `${method} pictures` : method;
-  return { name, methods: [method], title: title(method), scales: null, Cell: PicturesCell, needs: picturesNeeded };
+  return { name, methods: [method], title: title(method), Cell: PicturesCell, needs: picturesNeeded };
 }

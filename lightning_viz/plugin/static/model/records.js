@@ -127,7 +127,7 @@ export function otherProbes(runs, methods) {
  * @param {Rec[]} fresh
  */
 export function merge(known, fresh) {
-  const key = (/** @type {any} */ record) => JSON.stringify([record.method, record.layer, record.batches]);
+  const key = (/** @type {any} */ record) => JSON.stringify([record.name, record.layer, record.batches]);
   return [...new Map([...known, ...fresh].map((record) => [key(record), record])).values()];
 }
 
@@ -147,7 +147,7 @@ export function recordsFromKept(kept, pairs) {
     const epoch = Math.max(0, epochOf(step));
     const whole = Math.round(epoch);
     const record = records.get(JSON.stringify([method, layer, step])) ?? {
-      seq: 0, method, layer, step, wall_time, batches: step, probe: null, photographs: null, error: null, scalars: {}, meta: {}, items: [],
+      seq: 0, method, name: method, layer, step, wall_time, batches: step, probe: null, photographs: null, error: null, scalars: {}, meta: {}, items: [],
       epoch: Math.abs(epoch - whole) < 0.05 ? whole : Math.round(epoch * 100) / 100,
     };
     record.items.push({

@@ -19,6 +19,7 @@
  * @typedef {Object} Rec  What one callback produced for one layer at one moment.
  * @property {number} seq
  * @property {string} method
+ * @property {string} name  What tells two callbacks of a method apart.
  * @property {string} layer
  * @property {number} epoch
  * @property {number} step
@@ -178,7 +179,7 @@
  * @property {string} title
  * @property {number} [order]  Of its tab among the others; without, it stands last.
  * @property {string} [help]  What the help says about it, after its title and a colon.
- * @property {Scales | null} scales  Null: there is nothing to choose.
+ * @property {Scales} [scales]  Where there is a choice.
  * @property {Fields<Own>} [state]
  * @property {URL} [css]  Its sheet.
  * @property {number} [beat]  Milliseconds between epochs while playing, where it takes time to see what moved.

@@ -28,7 +28,6 @@ export const view = {
   title: "Embedding",
   order: 60,
   css: new URL("./embedding.css", import.meta.url),
-  scales: null,
   state,
   help: `each point is an image of the data; near each other is what the network takes for alike. All epochs and runs are on
     one scale; runs are turned and mirrored upon the first. Distances are those of the features, before they were laid into

@@ -128,7 +128,6 @@ export const view = {
   methods: ["evolution", "filters"],
   title: "Evolution",
   order: 50,
-  scales: null,
   rows, find, Cell, Above, Top, refs,
   narrowest,
   state: { filmContent: word("strip", WORDS) },

@@ -40,7 +40,6 @@ export const view = {
   methods: ["patches"],
   title: "Patches",
   order: 40,
-  scales: null,
   Cell,
   find: latestUntil,
   needs: patchesNeeded,

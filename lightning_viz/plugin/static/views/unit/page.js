@@ -23,8 +23,7 @@ export function unitPageOf(sections) {
     title: "Unit",
     help: "all that is known of one. Click its number, or double-click a filter or a map.",
     css: new URL("./unit.css", import.meta.url),
-    scales: null,
-    Stage: UnitStage,
+      Stage: UnitStage,
     unitSections,
     refs: (lists, { unit }, epoch) => (unit ? unitSections.flatMap((section) => lists.flatMap((records) => section.refs(records, unit, epoch))) : []),
   };
