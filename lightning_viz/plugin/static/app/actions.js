@@ -7,8 +7,6 @@ import { chooseRuns } from "../model/state.js";
 import { shownEpochs } from "./current.js";
 import { viewFields } from "./views.js";
 
-/** @typedef {import("../model/types.js").State} State */
-
 /**
  * Who goes to the end stays at the end, also when a newer epoch comes.
  * @param {State} state

@@ -3,15 +3,10 @@
 import { COMMON } from "../model/state.js";
 import { viewFields } from "./views.js";
 
-/** @typedef {import("../model/types.js").State} State */
-
-/** @type {[string, import("../model/types.js").Field][]} */
+/** @type {[string, Field][]} */
 const FIELDS = Object.entries({ ...COMMON, ...viewFields });
 
-/**
- * @param {State} state
- * @returns {Record<string, string>}
- */
+/** @param {State} state @returns {Record<string, string>} */
 export function addressOf(state) {
   /** @type {Record<string, string>} */
   const values = {};

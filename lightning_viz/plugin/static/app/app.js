@@ -21,8 +21,6 @@ import { Timeline } from "./timeline.js";
 import { Toolbar } from "./toolbar.js";
 import { unitPage, viewFields } from "./views.js";
 
-/** @typedef {import("../model/types.js").State} State */
-
 /** Between two epochs while playing; for people who want less motion, a slide show. */
 const BEAT = window.matchMedia("(prefers-reduced-motion: reduce)").matches ? 1000 : 125;
 

@@ -5,8 +5,6 @@ import { epochsOf, layersOf, recordAt } from "../model/records.js";
 import { shownRecords } from "../model/selection.js";
 import { unitPage, viewsFor } from "./views.js";
 
-/** @typedef {import("../model/types.js").State} State */
-
 /** @param {State} state */
 export const shownViews = (state) => viewsFor(shownRecords(state));
 
@@ -24,10 +22,7 @@ export function viewBelow(state) {
   return views.find((view) => view.name === asked) ?? views.find((view) => view.methods.includes(asked)) ?? views[0] ?? null;
 }
 
-/**
- * The places of the slider: every epoch that some shown run has in this view.
- * @param {State} state
- */
+/** The places of the slider: every epoch that some shown run has in this view. @param {State} state */
 export function shownEpochs(state) {
   const view = currentView(state);
   return view ? epochsOf(shownRecords(state), view.methods) : [];
@@ -46,7 +41,7 @@ export function currentEpoch(state, epochs) {
  * What the current view needs at an epoch.
  * @param {State} state
  * @param {number} epoch
- * @returns {import("../model/types.js").Ref[]}
+ * @returns {Ref[]}
  */
 export function refsAt(state, epoch) {
   const view = currentView(state);

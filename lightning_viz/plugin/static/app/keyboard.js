@@ -35,10 +35,7 @@ function isTaken({ key, target }) {
   return key.startsWith("Arrow") && target.matches(".picture-window[tabindex]");
 }
 
-/**
- * @param {Deeds} deeds
- * @returns {() => void} ends it
- */
+/** @param {Deeds} deeds @returns {() => void} ends it */
 export function listenToKeys(deeds) {
   /** @param {KeyboardEvent} event */
   function onKey(event) {

@@ -7,15 +7,13 @@ import { recordsFromKept } from "../model/records.js";
 import { currentTag, shownRuns } from "../model/selection.js";
 import { assignEntry, linkLost, recordsCame, runsCame, seriesKey } from "../model/state.js";
 
-/** @typedef {import("../model/types.js").Run} Run */
-
 const PACE = 5_000;
 /** When nothing has changed for a while. */
 const SLOW_PACE = 30_000;
 const A_WHILE = 300_000;
 
 /**
- * @param {{get: () => import("../model/types.js").State, dispatch: import("../model/types.js").Dispatch}} store
+ * @param {{get: () => State, dispatch: Dispatch}} store
  */
 export function startLive({ get, dispatch }) {
   /** @type {Map<string, {last: number, started: number | null}>} What we have of a run: until which `seq`, since when. */

@@ -8,10 +8,6 @@ import { plenty } from "../render/text.js";
 import { html, useState } from "../vendor/htm-preact-3.1.1.js";
 import { toggleRun } from "./actions.js";
 
-/** @typedef {import("../model/types.js").State} State */
-/** @typedef {import("../model/types.js").Dispatch} Dispatch */
-/** @typedef {import("../model/types.js").Run} Run */
-
 /** With more runs than this, a field to search them appears. */
 const MANY = 8;
 

@@ -56,10 +56,7 @@ export function Curve({ lines, epoch, dark, first, last, onPick }) {
   </div>`;
 }
 
-/**
- * @param {Line[]} lines
- * @returns {uPlot.AlignedData}
- */
+/** @param {Line[]} lines @returns {uPlot.AlignedData} */
 function table(lines) {
   const tables = lines.map((line) => /** @type {uPlot.AlignedData} */ ([line.epochs, line.values]));
   return uPlot.join(tables, lines.map(() => [0, 1]));

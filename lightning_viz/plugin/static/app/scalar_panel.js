@@ -9,10 +9,9 @@ import { html, useMemo } from "../vendor/htm-preact-3.1.1.js";
 import { goTo } from "./actions.js";
 import { Curve } from "./scalar_chart.js";
 
-/** @typedef {import("../model/types.js").State} State */
 /** @typedef {{run: string, place: number, epochs: number[], values: (number | null)[]}} Line */
 
-/** @param {{state: State, dispatch: import("../model/types.js").Dispatch, epoch: number, dark: boolean, first: number, last: number}} props */
+/** @param {{state: State, dispatch: Dispatch, epoch: number, dark: boolean, first: number, last: number}} props */
 export function CurvePanel({ state, dispatch, epoch, dark, first, last }) {
   const [tag, tags] = [currentTag(state), shownTags(state)];
   const lines = useMemo(() => linesOf(state, tag), [state.runs, state.chosen, state.automatic, state.records, state.series, tag]);

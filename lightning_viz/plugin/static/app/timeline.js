@@ -6,9 +6,6 @@ import { html, useRef } from "../vendor/htm-preact-3.1.1.js";
 import { goTo } from "./actions.js";
 import { CurvePanel } from "./scalar_panel.js";
 
-/** @typedef {import("../model/types.js").State} State */
-/** @typedef {import("../model/types.js").Dispatch} Dispatch */
-
 /** @param {{state: State, dispatch: Dispatch, epoch: number, epochs: number[], dark: boolean, step: (by: number) => void, play: () => void}} props */
 export function Timeline({ state, dispatch, epoch, epochs, dark, step, play }) {
   const dragged = useRef(false);

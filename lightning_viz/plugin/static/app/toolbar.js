@@ -4,9 +4,6 @@ import { assign } from "../model/state.js";
 import { html } from "../vendor/htm-preact-3.1.1.js";
 import { currentView, shownViews, viewBelow } from "./current.js";
 
-/** @typedef {import("../model/types.js").State} State */
-/** @typedef {import("../model/types.js").Dispatch} Dispatch */
-
 const ZOOMS = [0.5, 1, 1.5, 2, 3, 4, 6, 8];
 
 /** @param {{state: State, dispatch: Dispatch}} props */
@@ -32,10 +29,10 @@ export function Toolbar({ state, dispatch }) {
   </div>`;
 }
 
-/** @param {{state: State, dispatch: Dispatch, scales: import("../model/types.js").Scales}} props */
+/** @param {{state: State, dispatch: Dispatch, scales: Scales}} props */
 function ScaleSwitch({ state, dispatch, scales }) {
   const now = state.scale ?? scales.usual;
-  const places = /** @type {import("../model/types.js").Scale[]} */ (scales.usual === "own" ? ["own", "shared"] : ["shared", "own"]);
+  const places = /** @type {Scale[]} */ (scales.usual === "own" ? ["own", "shared"] : ["shared", "own"]);
   return html`<div class="button-group" role="group" aria-label="Scale">
     <span class="dim">scale</span>
     ${places.map((one) => html`<button key=${one} aria-pressed=${now === one} title=${scales[one][1]}

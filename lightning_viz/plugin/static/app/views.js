@@ -6,8 +6,6 @@ import { title } from "../render/text.js";
 import * as registered from "../views/registry.js";
 import { unitPageOf } from "../views/unit/page.js";
 
-/** @typedef {import("../model/types.js").View} View */
-
 /** In the order of the tabs. @type {View[]} */
 export const VIEWS = Object.values(registered).sort((a, b) => (a.order ?? Infinity) - (b.order ?? Infinity));
 
@@ -17,7 +15,7 @@ export const unitPage = unitPageOf(VIEWS.flatMap((view) => view.unitSections ?? 
 /** The sheets that views bring. */
 export const sheets = [...VIEWS, unitPage].flatMap((view) => view.css ?? []);
 
-/** The parts of the state that views own. @type {import("../model/types.js").Fields} */
+/** The parts of the state that views own. @type {Fields} */
 export const viewFields = Object.assign({}, ...VIEWS.map((view) => view.state));
 
 /** Of methods without a view, by method. @type {Map<string, View>} */
@@ -25,7 +23,7 @@ const generic = new Map();
 
 /**
  * The views of the methods that the shown runs have records of; unknown methods are shown by their pictures.
- * @param {import("../model/types.js").Rec[][]} lists
+ * @param {Rec[][]} lists
  * @returns {View[]}
  */
 export function viewsFor(lists) {

@@ -16,10 +16,7 @@ export function Canvas({ draw, label, soft }) {
   return html`<canvas ref=${canvas} class=${soft ? "soft" : undefined} role=${label && "img"} aria-label=${label} aria-hidden=${label ? undefined : "true"}></canvas>`;
 }
 
-/**
- * A picture that is always the same.
- * @param {{bitmap: ImageBitmap | undefined, label?: string, soft?: boolean}} props
- */
+/** A picture that is always the same. @param {{bitmap: ImageBitmap | undefined, label?: string, soft?: boolean}} props */
 export function Still({ bitmap, label, soft }) {
   const draw = useMemo(() => (bitmap ? () => bitmap : null), [bitmap]);
   return html`<${Canvas} ...${{ draw, label, soft }} />`;

@@ -9,17 +9,12 @@ import { enlargement } from "./picture.js";
 import { RunHead } from "./run_head.js";
 import { useStageSize } from "./use_stage_size.js";
 
-/** @typedef {import("../model/types.js").State} State */
-/** @typedef {import("../model/types.js").Dispatch} Dispatch */
-/** @typedef {import("../model/types.js").View} View */
-/** @typedef {import("../model/types.js").Rec} Rec */
-
 const NARROWEST = 190;
 const PADDING = 12;
 /** What is above and below a picture: name of the layer, caption. */
 const AROUND = 76;
 
-/** @param {import("../model/types.js").StageProps} props */
+/** @param {StageProps} props */
 export function Comparison(props) {
   const { state, dispatch, view, epoch, blobs, runs, lists, go } = props;
   const [stage, size] = useStageSize();
@@ -58,7 +53,7 @@ export function Comparison(props) {
   </div>`;
 }
 
-/** @type {(view: View, lists: Rec[][]) => import("../model/types.js").Row[]} */
+/** @type {(view: View, lists: Rec[][]) => Row[]} */
 function rowsOf(view, lists) {
   if (view.rows) return view.rows(lists);
   const [method] = view.methods;
@@ -72,7 +67,7 @@ export const OtherProbes = () => html`<p class="notice">
 </p>`;
 
 /**
- * @param {{records: Rec[], lists: Rec[][], loaded: boolean, row: import("../model/types.js").Row, related: Rec[], room: {width: number, height: number},
+ * @param {{records: Rec[], lists: Rec[][], loaded: boolean, row: Row, related: Rec[], room: {width: number, height: number},
  *   state: State, dispatch: Dispatch, view: View, epoch: number, blobs: import("../io/blob_cache.js").Blobs, go: (epoch: number) => void}} props
  */
 function Cell({ records, lists, loaded, row: { method, layer }, related, room, state, dispatch, view, epoch, blobs, go }) {

@@ -11,7 +11,6 @@ import { cellAt, fieldOf, frameAt, HEAD, winnerChanged } from "./film_strip_layo
 import { placeIn, usePointer } from "./use_pointer.js";
 import { useVisible } from "./use_visible.js";
 
-/** @typedef {import("../model/types.js").Rec} Rec */
 /** @typedef {import("./film_strip_layout.js").Film} FilmOf */
 /** @typedef {import("./film_strip_layout.js").Layout} Layout */
 
@@ -24,9 +23,9 @@ const CORNER = 9;
  * @param {Layout} props.layout
  * @param {string} props.layer
  * @param {number} props.epoch
- * @param {import("../model/types.js").Dispatch} props.dispatch
+ * @param {Dispatch} props.dispatch
  * @param {(epoch: number) => void} props.go
- * @param {import("../model/types.js").Unit | null} props.chosen
+ * @param {Unit | null} props.chosen
  * @param {import("../io/blob_cache.js").Blobs} props.blobs
  * @param {string} props.note  Said while nothing is pointed at.
  */
@@ -127,7 +126,7 @@ function Marks({ film, layout, blobs }) {
  * What a cell needs of a record's items.
  * @param {Rec} record
  * @param {import("./film_strip_layout.js").Lane[]} lanes
- * @returns {import("../model/types.js").Item[]}
+ * @returns {Item[]}
  */
 export function filmItems(record, lanes) {
   if (lanes[0] === "weights") return present(weightsOf(record));

@@ -5,8 +5,6 @@ import { weightsOf } from "../model/items.js";
 import { entriesOf, proportions, tableOf, tileIn, tileSize, unitsIn } from "../model/patch_tables.js";
 import { drawFilters, boxOf, layoutOf } from "../render/filter_grid.js";
 
-/** @typedef {import("../model/types.js").Rec} Rec */
-/** @typedef {import("../model/types.js").Values} Values */
 /** @typedef {import("../render/tile.js").Tile} Tile */
 /** @typedef {import("../io/blob_cache.js").Blobs} Blobs */
 /** @typedef {"patch" | "projection" | "weights"} Lane */
@@ -43,10 +41,7 @@ export const HEAD = 24;
 /** The weights of a convolution that sees colours or grey: then a filter is a picture. @param {Rec} record */
 export const pictorial = (record) => [weightsOf(record)].find((item) => item?.shape[1] === 1 || item?.shape[1] === 3);
 
-/**
- * @param {Rec} record
- * @returns {number[]}
- */
+/** @param {Rec} record @returns {number[]} */
 const filmUnits = (record) => (record.method === "filters" ? [...Array(pictorial(record)?.shape[0] ?? 0).keys()] : unitsIn(record));
 
 /**

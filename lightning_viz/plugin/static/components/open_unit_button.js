@@ -3,6 +3,6 @@
 import { openUnit } from "../model/state.js";
 import { html } from "../vendor/htm-preact-3.1.1.js";
 
-/** @param {{dispatch: import("../model/types.js").Dispatch, unit: import("../model/types.js").Unit}} props */
+/** @param {{dispatch: Dispatch, unit: Unit}} props */
 export const OpenUnit = ({ dispatch, unit: { layer, unit } }) => html`<button class="link open-unit" title="Or double-click it, or press U"
   onClick=${() => dispatch(openUnit, layer, unit)}>open unit ${unit}</button>`;

@@ -12,7 +12,6 @@ import { picturesNeeded } from "./pictures_cell.js";
 import { placeIn, usePointer } from "./use_pointer.js";
 import { useVisible } from "./use_visible.js";
 
-/** @typedef {import("../model/types.js").Rec} Rec */
 /** @typedef {"patch" | "projection"} Side */
 
 /** @type {Side[]} */
@@ -95,7 +94,7 @@ function tileAt(blocks, units, k, x, y) {
   return inside ? { place, side, rank } : null;
 }
 
-/** What is to be fetched for a record. @param {Rec} record @returns {import("../model/types.js").Item[]} */
+/** What is to be fetched for a record. @param {Rec} record @returns {Item[]} */
 export function patchesNeeded(record) {
   if (!tileSize(record)) return picturesNeeded(record);
   return present(...SIDES.map((side) => mosaicOf(record, side)), ...TABLES.map((name) => tableIn(record, name)));
@@ -107,8 +106,8 @@ export function patchesNeeded(record) {
  * @param {number[]} props.units  of those that have pictures
  * @param {Blocks} props.blocks
  * @param {import("../io/blob_cache.js").Blobs} props.blobs
- * @param {import("../model/types.js").Dispatch} props.dispatch
- * @param {import("../model/types.js").Unit | null} props.chosen
+ * @param {Dispatch} props.dispatch
+ * @param {Unit | null} props.chosen
  * @param {unknown} props.note  Said while nothing is pointed at.
  */
 export function PatchGrid({ record, units, blocks, blobs, dispatch, chosen, note }) {

@@ -69,10 +69,7 @@ export function Picture({ image, size, room, zoom, label, finish, onPoint, onPic
   </div>`;
 }
 
-/**
- * Moving one picture of a row moves all of it to the same place.
- * @param {Event} event
- */
+/** Moving one picture of a row moves all of it to the same place. @param {Event} event */
 function panTogether(event) {
   const one = /** @type {HTMLElement} */ (event.currentTarget);
   if (!one.matches(":hover, :focus")) return; // it was moved by another one

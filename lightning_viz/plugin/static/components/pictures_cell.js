@@ -5,9 +5,6 @@ import { number } from "../render/text.js";
 import { html } from "../vendor/htm-preact-3.1.1.js";
 import { Picture } from "./picture.js";
 
-/** @typedef {import("../model/types.js").Rec} Rec */
-/** @typedef {import("../model/types.js").CellProps} CellProps */
-
 /** @param {Rec} record */
 export const picturesNeeded = (record) => picturesOf(record);
 

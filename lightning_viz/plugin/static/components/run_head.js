@@ -4,9 +4,6 @@ import { parameter, plenty } from "../render/text.js";
 import { html } from "../vendor/htm-preact-3.1.1.js";
 import { Mark } from "./run_mark.js";
 
-/** @typedef {import("../model/types.js").State} State */
-/** @typedef {import("../model/types.js").Run} Run */
-
 /** @param {{state: State, run: Run}} props */
 export function RunHead({ state, run }) {
   const problem = state.problems[run.run];
@@ -26,10 +23,7 @@ export function Differences({ state, run }) {
   return html`<small class="run-parameters" title=${text}>${text}</small>`;
 }
 
-/**
- * @param {Run[]} runs
- * @returns {string[]}
- */
+/** @param {Run[]} runs @returns {string[]} */
 function differing(runs) {
   const tables = runs.filter((run) => run.source === "store").map((run) => run.hyper_parameters);
   const names = [...new Set(tables.flatMap(Object.keys))];

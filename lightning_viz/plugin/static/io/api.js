@@ -1,25 +1,14 @@
 /** The routes of http_api.md as functions. What comes is checked only where the page would break. */
 
-/** @typedef {import("../model/types.js").Run} Run */
-/** @typedef {import("../model/types.js").Rec} Rec */
-/** @typedef {import("../model/types.js").Kept} Kept */
-/** @typedef {import("../model/types.js").Series} Series */
-
 const ROUTES = new URL("../../", import.meta.url);
 
-/**
- * @param {string} route
- * @param {Record<string, string | number>} [query]
- */
+/** @param {string} route @param {Record<string, string | number>} [query] */
 function address(route, query = {}) {
   const pairs = Object.entries(query).map(([key, value]) => `${key}=${encodeURIComponent(value)}`);
   return new URL(pairs.length ? `${route}?${pairs.join("&")}` : route, ROUTES).href;
 }
 
-/**
- * @param {string} route
- * @param {Record<string, string | number>} [query]
- */
+/** @param {string} route @param {Record<string, string | number>} [query] */
 async function ask(route, query) {
   const response = await fetch(address(route, query));
   const answer = await response.json().catch(() => null);
@@ -56,19 +45,13 @@ export async function fetchRecords(run, after) {
   return records;
 }
 
-/**
- * @param {string} run
- * @returns {Promise<Kept>}
- */
+/** @param {string} run @returns {Promise<Kept>} */
 export const fetchKept = (run) => ask("kept_images", { run });
 
 /** @param {string} key */
 export const keptUrl = (key) => address("kept_image", { key });
 
-/**
- * @param {string} run
- * @returns {Promise<string[]>}
- */
+/** @param {string} run @returns {Promise<string[]>} */
 export async function fetchTags(run) {
   const answer = await ask("scalar_tags", { run });
   return Array.isArray(answer) ? answer : answer.tags;

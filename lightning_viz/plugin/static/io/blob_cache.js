@@ -2,9 +2,6 @@
 
 import { parseNpy } from "./npy.js";
 
-/** @typedef {import("../model/types.js").Ref} Ref */
-/** @typedef {import("../model/types.js").Values} Values */
-
 const BUDGET = 96 * 2 ** 20;
 const PARALLEL = 6;
 
@@ -43,10 +40,7 @@ export class Blobs {
     this.bytes = 0;
   }
 
-  /**
-   * @param {string} url
-   * @returns {ImageBitmap | Values | null}  Null: not there yet, or failed.
-   */
+  /** @param {string} url @returns {ImageBitmap | Values | null}  Null: not there yet, or failed. */
   get(url) {
     const found = this.kept.get(url);
     if (!found) return null;
@@ -55,10 +49,7 @@ export class Blobs {
     return found.content;
   }
 
-  /**
-   * Why something will not come.
-   * @param {string} url
-   */
+  /** Why something will not come. @param {string} url */
   failure(url) {
     return this.failures.get(url) ?? null;
   }

@@ -25,10 +25,7 @@ const hash = () => attempt(() => window.parent.location.hash, "");
 /** @param {string} text */
 const decode = (text) => attempt(() => decodeURIComponent(text), text);
 
-/**
- * Our part of the address bar.
- * @returns {Record<string, string>}
- */
+/** Our part of the address bar. @returns {Record<string, string>} */
 export function readAddress() {
   /** @type {Record<string, string>} */
   const values = {};
@@ -54,19 +51,13 @@ export function writeAddress(values, leaves) {
   if (next !== hash()) attempt(() => history[leaves ? "pushState" : "replaceState"](history.state, "", next), undefined);
 }
 
-/**
- * Someone edited the address, or went back.
- * @param {() => void} callback
- */
+/** Someone edited the address, or went back. @param {() => void} callback */
 export function onAddressChange(callback) {
   const ours = () => hash().startsWith(`#${PLUGIN}`) && callback();
   attempt(() => window.parent.addEventListener("hashchange", ours), undefined);
 }
 
-/**
- * Follow TensorBoard's dark mode; without a TensorBoard, the system's.
- * @param {(dark: boolean) => void} callback
- */
+/** Follow TensorBoard's dark mode; without a TensorBoard, the system's. @param {(dark: boolean) => void} callback */
 export function followTheme(callback) {
   const system = window.matchMedia("(prefers-color-scheme: dark)");
   const tell = () => callback(attempt(() => window.parent.document.body.classList.contains("dark-mode"), system.matches));
@@ -89,10 +80,7 @@ export function borrowFont() {
   }, undefined);
 }
 
-/**
- * TensorBoard's reload button, or its automatic reload.
- * @param {() => void} callback
- */
+/** TensorBoard's reload button, or its automatic reload. @param {() => void} callback */
 export function onDataReloaded(callback) {
   attempt(() => {
     const channel = new MessageChannel();

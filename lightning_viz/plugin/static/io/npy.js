@@ -1,9 +1,6 @@
 /** NumPy's .npy format, as far as the store writes it: little-endian float32, rows first. */
 
-/**
- * @param {ArrayBuffer} buffer
- * @returns {import("../model/types.js").Values}
- */
+/** @param {ArrayBuffer} buffer @returns {Values} */
 export function parseNpy(buffer) {
   const bytes = new Uint8Array(buffer);
   if (bytes.length < 12 || String.fromCharCode(...bytes.subarray(1, 6)) !== "NUMPY") throw new Error("not a .npy file");

@@ -6,7 +6,6 @@
 import { useEffect, useState } from "../vendor/htm-preact-3.1.1.js";
 import { fetchBlob } from "./blob_cache.js";
 
-/** @typedef {import("../model/types.js").Rec} Rec */
 /** @typedef {{bitmap: ImageBitmap, height: number, width: number}} Kept */
 /** @typedef {Kept & {rgba: Uint8ClampedArray, grey: Float32Array}} Photograph */
 

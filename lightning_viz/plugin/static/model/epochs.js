@@ -1,9 +1,6 @@
 /** Arithmetic on epochs: which there are, which is next, and where a step lies between them. */
 
-/**
- * @param {Iterable<number>} epochs
- * @returns {number[]} ascending, each once
- */
+/** @param {Iterable<number>} epochs @returns {number[]} ascending, each once */
 export const ascending = (epochs) => [...new Set(epochs)].sort((a, b) => a - b);
 
 /**
@@ -70,10 +67,7 @@ export function epochsOfSteps(pairs) {
   };
 }
 
-/**
- * Lightning logs the number of the running epoch as a scalar: its last step is where that epoch ended.
- * @param {import("./types.js").Series} series
- */
+/** Lightning logs the number of the running epoch as a scalar: its last step is where that epoch ended. @param {Series} series */
 export function pairsFromEpochScalar(series) {
   /** @type {Map<number, number>} */
   const ends = new Map();

@@ -1,7 +1,5 @@
 /** Kinds of parts of the state that the address tells; see `Field` in types.js. */
 
-/** @template T @typedef {import("./types.js").Field<T>} Field */
-
 /** Any text, or none. @type {(key: string) => Field<string | null>} */
 export const text = (key) => ({ key, initial: null, write: (value) => value ?? undefined, read: (found) => found });
 
@@ -21,7 +19,7 @@ export const number = (key, initial, allowed) => ({
 /**
  * How parts of the state begin.
  * @template Own
- * @param {import("./types.js").Fields<Own>} fields
+ * @param {Fields<Own>} fields
  * @returns {Own}
  */
 export function initialOf(fields) {

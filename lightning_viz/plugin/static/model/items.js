@@ -3,9 +3,6 @@
  * may come from anywhere: values that are empty, or of another number of axes, are not those that are looked for.
  */
 
-/** @typedef {import("./types.js").Rec} Rec */
-/** @typedef {import("./types.js").Item} Item */
-
 /** @param {Item} item @param {number} axes */
 const fits = ({ kind, shape }, axes) => kind === "values" && shape.length === axes && !shape.includes(0);
 

@@ -6,9 +6,6 @@
 import { partOf } from "../render/maps.js";
 import { picturesOf, pictureOf, valuesOf } from "./items.js";
 
-/** @typedef {import("./types.js").Rec} Rec */
-/** @typedef {import("./types.js").Item} Item */
-/** @typedef {import("./types.js").Values} Values */
 /** @typedef {import("../io/blob_cache.js").Blobs} Blobs */
 /** @typedef {import("../render/tile.js").Tile} Tile */
 

@@ -3,9 +3,6 @@
 import { keptUrl } from "../io/api.js";
 import { ascending, epochsOfSteps } from "./epochs.js";
 
-/** @typedef {import("./types.js").Rec} Rec */
-/** @typedef {import("./types.js").Kept} Kept */
-
 /** @type {WeakMap<Rec[], Map<string, Map<string, Rec[]>>>} */
 const indexes = new WeakMap();
 
@@ -54,10 +51,7 @@ export function layersOf(runs, method) {
   return /** @type {string[]} */ ([...layers]);
 }
 
-/**
- * @param {Rec[][]} runs
- * @param {string[]} methods
- */
+/** @param {Rec[][]} runs @param {string[]} methods */
 export function epochsOf(runs, methods) {
   const layers = runs.flatMap((records) => methods.flatMap((method) => [...(indexed(records).get(method)?.values() ?? [])]));
   return ascending(layers.flat().map((record) => record.epoch));

@@ -1,7 +1,5 @@
 /** What is chosen of what there is: runs, their records, a curve. */
 
-/** @typedef {import("./types.js").State} State */
-
 /** @param {State} state */
 export function shownRuns(state) {
   const exists = state.runs.map((run) => run.run);
@@ -24,10 +22,7 @@ export function currentTag(state) {
   return state.tag !== null && tags.includes(state.tag) ? state.tag : usualTag(tags);
 }
 
-/**
- * The first whose name holds "loss", training before validation.
- * @param {string[]} tags
- */
+/** The first whose name holds "loss", training before validation. @param {string[]} tags */
 function usualTag(tags) {
   const losses = tags.filter((tag) => /loss/i.test(tag));
   const training = losses.find((tag) => /train/i.test(tag)) ?? losses.find((tag) => !/val|test/i.test(tag));

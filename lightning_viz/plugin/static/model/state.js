@@ -6,14 +6,10 @@
 import { initialOf, number, text, word } from "./fields.js";
 import { merge } from "./records.js";
 
-/** @typedef {import("./types.js").State} State */
-/** @typedef {import("./types.js").Run} Run */
-/** @typedef {import("./types.js").Rec} Rec */
-
 /** How many runs we choose when nobody has. */
 const FEW = 5;
 
-/** What the address tells of any view. @type {import("./types.js").Fields<Pick<State, "view" | "epoch" | "chosen" | "tag" | "scale" | "zoom" | "unit" | "page">>} */
+/** What the address tells of any view. @type {Fields<Pick<State, "view" | "epoch" | "chosen" | "tag" | "scale" | "zoom" | "unit" | "page">>} */
 export const COMMON = {
   view: text("view"),
   epoch: number("epoch", null, Number.isFinite),
@@ -52,7 +48,7 @@ export function createStore(state) {
   let onChange = () => {};
   return {
     get: () => state,
-    /** @type {import("./types.js").Dispatch} */
+    /** @type {Dispatch} */
     dispatch: (change, ...args) => {
       state = change(state, ...args);
       onChange();
@@ -136,8 +132,5 @@ export const chooseRuns = (state, chosen) => ({ ...state, chosen });
  */
 export const openUnit = (state, layer, unit) => ({ ...state, unit: { layer, unit }, page: "unit" });
 
-/**
- * @param {string} run
- * @param {string} tag
- */
+/** @param {string} run @param {string} tag */
 export const seriesKey = (run, tag) => JSON.stringify([run, tag]);

@@ -1,5 +1,5 @@
 /**
- * The shapes that travel between modules. Only types: nothing here runs.
+ * The shapes that travel between modules, known in all of them by name. Only types: nothing here runs, nobody imports it.
  *
  * @typedef {Object} Run  One run, as the server lists it.
  * @property {string} run
@@ -196,5 +196,3 @@
  * @property {(lists: Rec[][], state: State & Own, epoch: number) => Ref[]} [refs]  Or what all will ask of it.
  * @property {UnitSection[]} [unitSections]  What it adds to the page of a unit.
  */
-
-export {};

@@ -4,8 +4,6 @@ import { activityOf, weightsOf } from "./items.js";
 import { unitCount } from "./patch_tables.js";
 import { drawnRecords, layersOf } from "./records.js";
 
-/** @typedef {import("./types.js").Rec} Rec */
-
 /**
  * @param {Rec[][]} lists
  * @param {string[]} methods  that say something of single units
@@ -35,7 +33,7 @@ function countIn(record) {
  * The number of the unit some places on; it stays among those that there are.
  * @param {Rec[][]} lists
  * @param {string[]} methods
- * @param {import("./types.js").Unit} unit
+ * @param {Unit} unit
  * @param {number} by
  */
 export const neighbour = (lists, methods, { layer, unit }, by) => Math.max(0, Math.min(unitsOf(lists, methods, layer) - 1, unit + by));

@@ -6,7 +6,6 @@
 import { partOf } from "./maps.js";
 import { finiteRange, linear, markOf } from "./palettes.js";
 
-/** @typedef {import("../model/types.js").Values} Values */
 /** @typedef {import("./palettes.js").Range} Range */
 
 /**
@@ -32,10 +31,7 @@ function gridColumns(count) {
   return root;
 }
 
-/**
- * @param {number[]} shape  (K, C, h, w)
- * @returns {Layout}
- */
+/** @param {number[]} shape  (K, C, h, w) @returns {Layout} */
 export function layoutOf([units, channels, tileHeight, tileWidth]) {
   const whole = channels === 1 || channels === 3;
   const shown = whole ? units : Math.min(units, MOST);

@@ -5,7 +5,6 @@
 
 import { GREY, classColour, linear, markOf, packed, palette } from "./palettes.js";
 
-/** @typedef {import("../model/types.js").Values} Values */
 /** @typedef {import("./palettes.js").Range} Range */
 /** @typedef {import("./palettes.js").Palette} Palette */
 /** @typedef {{data: Float32Array, height: number, width: number}} Grid  One map. */
@@ -27,10 +26,7 @@ export function isZero(data) {
   return true;
 }
 
-/**
- * The largest finite absolute value.
- * @param {Float32Array} data
- */
+/** The largest finite absolute value. @param {Float32Array} data */
 export function largest(data) {
   let most = 0;
   for (const value of data) {

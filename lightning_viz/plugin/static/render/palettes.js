@@ -23,20 +23,14 @@ const CLASSES =
 
 const NO_CLASS = channelsOf("9a9a9a");
 
-/**
- * Red, green and blue of a class; grey for what has none.
- * @param {number} number
- */
+/** Red, green and blue of a class; grey for what has none. @param {number} number */
 export const classColour = (number) => (number >= 0 ? CLASSES[number % CLASSES.length] : NO_CLASS);
 
 const NAN = [255, 0, 255];
 const PLUS_INFINITY = [255, 230, 0];
 const MINUS_INFINITY = [0, 230, 255];
 
-/**
- * The colour of a value that is not finite; null for the others.
- * @param {number} value
- */
+/** The colour of a value that is not finite; null for the others. @param {number} value */
 export function markOf(value) {
   if (value - value === 0) return null;
   return Number.isNaN(value) ? NAN : value > 0 ? PLUS_INFINITY : MINUS_INFINITY;

@@ -2,10 +2,7 @@
 
 const MINUS = "\u2212";
 
-/**
- * Three significant digits.
- * @param {unknown} value  a number, or "NaN", "Infinity", "-Infinity" as the wire has them
- */
+/** Three significant digits. @param {unknown} value  a number, or "NaN", "Infinity", "-Infinity" as the wire has them */
 export function number(value) {
   const real = typeof value === "number" ? value : Number(value);
   if (!Number.isFinite(real)) return String(real).replace("Infinity", "\u221e").replace("-", MINUS);
@@ -14,10 +11,7 @@ export function number(value) {
   return text.replaceAll("-", MINUS);
 }
 
-/**
- * @param {unknown} low
- * @param {unknown} high
- */
+/** @param {unknown} low @param {unknown} high */
 export const range = (low, high) => `${number(low)} to ${number(high)}`;
 
 /** @param {number} epoch */
@@ -36,19 +30,13 @@ export function parameter(value) {
   return typeof value === "string" ? value : JSON.stringify(value) ?? "";
 }
 
-/**
- * "filter_norms" -> "Filter norms"
- * @param {string} method
- */
+/** "filter_norms" -> "Filter norms" @param {string} method */
 export function title(method) {
   const words = method.replaceAll("_", " ").trim() || "Untitled";
   return words[0].toUpperCase() + words.slice(1);
 }
 
-/**
- * A probability; or a score, where nothing makes probabilities of scores.
- * @param {unknown} value
- */
+/** A probability; or a score, where nothing makes probabilities of scores. @param {unknown} value */
 export function share(value) {
   const real = Number(value);
   if (!(real >= 0 && real <= 1)) return number(value);

@@ -5,12 +5,10 @@ import { usePhotograph } from "../../io/probe_images.js";
 import { assign } from "../../model/state.js";
 import { html } from "../../vendor/htm-preact-3.1.1.js";
 
-/** @typedef {import("../../model/types.js").Rec} Rec */
-
 const HEIGHT = 36;
 
 /**
- * @param {{count: number, size: number[], photographed: Rec | null, names: string[], chosen: number, dispatch: import("../../model/types.js").Dispatch<import("./view.js").Own>}} props
+ * @param {{count: number, size: number[], photographed: Rec | null, names: string[], chosen: number, dispatch: Dispatch<import("./view.js").Own>}} props
  *   size: height and width of an image; names: what they are, where that is known
  */
 export function Thumbnails({ count, size: [height, width], photographed, names, chosen, dispatch }) {

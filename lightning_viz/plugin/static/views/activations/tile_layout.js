@@ -3,7 +3,6 @@
 import { freshCanvas, pixelRatio } from "../../render/canvas.js";
 import { drawMap, gridAt, isZero } from "../../render/maps.js";
 
-/** @typedef {import("../../model/types.js").Values} Values */
 /** @typedef {{width: number, height: number}} Size */
 
 /**
@@ -59,10 +58,7 @@ function grid(count, map, width, scale) {
   };
 }
 
-/**
- * @param {Tiles} tiles
- * @param {number} place  from 0, row by row
- */
+/** @param {Tiles} tiles @param {number} place  from 0, row by row */
 export const cornerOf = (tiles, place) => ({
   left: (place % tiles.columns) * (tiles.tileWidth + tiles.gap),
   top: Math.floor(place / tiles.columns) * (tiles.tileHeight + tiles.label + tiles.gap),

@@ -12,17 +12,13 @@ import { number, range as span, share } from "../../render/text.js";
 import { html, useLayoutEffect, useMemo, useRef } from "../../vendor/htm-preact-3.1.1.js";
 import { cornerOf, drawTiles, isSilent, layOut, tileAt } from "./tile_layout.js";
 
-/** @typedef {import("../../model/types.js").Rec} Rec */
-/** @typedef {import("../../model/types.js").Item} Item */
-/** @typedef {import("../../model/types.js").Values} Values */
-
 /** Beside the maps. */
 const PHOTOGRAPH = 132;
 const BESIDE = 12;
 /** The most active units that the caption names. */
 const NAMED = 5;
 
-/** @param {import("../../model/types.js").CellProps<import("./view.js").Own> & {maps: Item, activity: Item | undefined}} props */
+/** @param {CellProps<import("./view.js").Own> & {maps: Item, activity: Item | undefined}} props */
 export function Units({ record, related, room, state, dispatch, blobs, maps: mapsItem, activity: activityItem }) {
   const [point, follow] = usePointer();
   const canvas = useRef(/** @type {any} */ (null));

@@ -9,10 +9,6 @@ import { finiteRange, gradient } from "../../render/palettes.js";
 import { epochText, number } from "../../render/text.js";
 import { html, useMemo } from "../../vendor/htm-preact-3.1.1.js";
 
-/** @typedef {import("../../model/types.js").Rec} Rec */
-/** @typedef {import("../../model/types.js").Values} Values */
-/** @typedef {import("../../model/types.js").UnitProps} UnitProps */
-
 const MAP = 70;
 /** Images of the probe; more are left out. */
 const IMAGES = 12;
@@ -61,7 +57,7 @@ function OneMap({ record, image, values, kept, scale, signed, width, height }) {
   </div>`;
 }
 
-/** @type {import("../../model/types.js").UnitSection} */
+/** @type {UnitSection} */
 export const mapsOfUnit = {
   key: "maps",
   order: 50,

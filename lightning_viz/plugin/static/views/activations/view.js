@@ -8,7 +8,6 @@ import { Thumbnails } from "./probe_image_picker.js";
 import { Units } from "./unit_maps.js";
 import { mapsOfUnit } from "./unit_section.js";
 
-/** @typedef {import("../../model/types.js").Rec} Rec */
 /** @typedef {{image: number}} Own  Which of the probe's. */
 
 /** @param {Rec} record */
@@ -16,13 +15,13 @@ function needs(record) {
   return mapsOf(record) ? present(mapsOf(record), activityOf(record)) : picturesNeeded(record);
 }
 
-/** @param {import("../../model/types.js").CellProps<Own>} props */
+/** @param {CellProps<Own>} props */
 function Cell(props) {
   const maps = mapsOf(props.record);
   return maps ? html`<${Units} ...${props} maps=${maps} activity=${activityOf(props.record)} />` : html`<${PicturesCell} ...${props} />`;
 }
 
-/** @param {import("../../model/types.js").StageProps<Own>} props */
+/** @param {StageProps<Own>} props */
 function Top({ state, dispatch, lists }) {
   const ours = lists.flat().filter((record) => record.method === "activations" && mapsOf(record));
   if (!ours.length) return null;
@@ -34,7 +33,7 @@ function Top({ state, dispatch, lists }) {
   return html`<${Thumbnails} ...${{ count, photographed, names, dispatch }} size=${ours[0].meta.size ?? [1, 1]} chosen=${Math.min(state.image, count - 1)} />`;
 }
 
-/** @type {import("../../model/types.js").View<Own>} */
+/** @type {View<Own>} */
 export const view = {
   name: "activations",
   methods: ["activations"],

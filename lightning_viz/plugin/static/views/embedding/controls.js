@@ -48,7 +48,7 @@ export function Bar({ state, dispatch, lists, columns, layer, links, first }) {
 /** As many classes have room. */
 const MOST = 40;
 
-/** The classes that occur. @param {{columns: Column[], state: import("./state.js").State, dispatch: import("../../model/types.js").Dispatch<import("./state.js").Own>}} props */
+/** The classes that occur. @param {{columns: Column[], state: import("./state.js").OwnState, dispatch: Dispatch<import("./state.js").Own>}} props */
 function Legend({ columns, state, dispatch }) {
   const source = columns.find((column) => column.labels);
   const counts = useMemo(() => {
@@ -94,7 +94,7 @@ function PointForm({ links, first }) {
   </form>`;
 }
 
-/** What concerns the comparison as a whole. @param {{columns: Column[], state: import("../../model/types.js").State}} props */
+/** What concerns the comparison as a whole. @param {{columns: Column[], state: State}} props */
 export function Notices({ columns, state }) {
   const shown = columns.filter((column) => column.sample);
   const others = shown.filter((column) => !column.linked).map((column) => column.run.run);

@@ -83,7 +83,7 @@ let paper = null;
 /**
  * @param {HTMLCanvasElement} canvas
  * @param {{room: Size, camera: Camera, ratio: number, ink: Ink, places: Float32Array, radius: number, tile: Size & {framed: boolean} | null,
- *   atlas: import("./raster.js").Atlas | null, sample: import("../../model/types.js").Sample, bitmap: ImageBitmap | null}} what  tile: in pixels of the canvas
+ *   atlas: import("./raster.js").Atlas | null, sample: Sample, bitmap: ImageBitmap | null}} what  tile: in pixels of the canvas
  */
 export function drawBase(canvas, { room, camera, ratio, ink, places, radius, tile, atlas, sample, bitmap }) {
   const context = contextOf(canvas, room, ratio);
@@ -105,7 +105,7 @@ export function drawBase(canvas, { room, camera, ratio, ink, places, radius, til
  * @param {Float32Array} places
  * @param {Camera} lens
  * @param {Ink} ink
- * @param {{tile: Size, side: number, frame: number, sample: import("../../model/types.js").Sample, bitmap: ImageBitmap}} what
+ * @param {{tile: Size, side: number, frame: number, sample: Sample, bitmap: ImageBitmap}} what
  */
 function drawLargeTiles(context, places, lens, ink, { tile, side, frame, sample, bitmap }) {
   context.imageSmoothingEnabled = tile.width < 2 * sample.width;

@@ -2,7 +2,6 @@
 
 import { fetched, isSound, layoutOf } from "./model.js";
 
-/** @typedef {import("../../model/types.js").Values} Values */
 /** @typedef {import("../../io/blob_cache.js").Blobs} Blobs */
 /** @typedef {import("./model.js").Column} Column */
 /** @typedef {import("./procrustes.js").Motion} Motion */

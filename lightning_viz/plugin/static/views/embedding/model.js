@@ -4,11 +4,7 @@ import { present, valuesOf } from "../../model/items.js";
 import { drawnRecords, history, latestUntil, layersOf } from "../../model/records.js";
 import { align, STILL } from "./procrustes.js";
 
-/** @typedef {import("../../model/types.js").Rec} Rec */
-/** @typedef {import("../../model/types.js").Item} Item */
-/** @typedef {import("../../model/types.js").Values} Values */
-/** @typedef {import("../../model/types.js").Sample} Sample */
-/** @typedef {import("./state.js").State} State */
+/** @typedef {import("./state.js").OwnState} State */
 /** @typedef {import("../../io/blob_cache.js").Blobs} Blobs */
 /** @typedef {import("./procrustes.js").Motion} Motion */
 
@@ -17,7 +13,7 @@ export const METHOD = "embedding";
 /**
  * One run, as all ways to look at it show it.
  * @typedef {Object} Column
- * @property {import("../../model/types.js").Run} run
+ * @property {Run} run
  * @property {Rec[]} drawn  All epochs of the layer.
  * @property {Rec | null} record  The one that is shown.
  * @property {string | null} error  Why a newer one is missing.
@@ -94,7 +90,7 @@ export function needed(lists, state, epoch) {
 export const fetched = (blobs, record) => /** @type {Values | null} */ (isSound(record) ? blobs.get(layoutOf(record)?.url ?? "") : null);
 
 /**
- * @param {import("../../model/types.js").Run[]} runs
+ * @param {Run[]} runs
  * @param {Rec[][]} lists
  * @param {string} layer
  * @param {number} epoch
@@ -122,7 +118,7 @@ function leading(columns) {
   return sound.reduce((/** @type {Column | undefined} */ best, column) => (best && like(best) >= like(column) ? best : column), undefined);
 }
 
-/** @type {(run: import("../../model/types.js").Run, records: Rec[], layer: string, epoch: number, blobs: Blobs) => Column} */
+/** @type {(run: Run, records: Rec[], layer: string, epoch: number, blobs: Blobs) => Column} */
 function columnOf(run, records, layer, epoch, blobs) {
   const { record: newest, error, at } = latestUntil(records, METHOD, layer, epoch);
   const drawn = drawnRecords(records, METHOD, layer);

@@ -7,7 +7,6 @@ import { className, differ, isLabel, neighboursOf, tableOf } from "./model.js";
 import { Thumb } from "./thumbnail.js";
 
 /** @typedef {import("./model.js").Column} Column */
-/** @typedef {import("../../model/types.js").Sample} Sample */
 
 /**
  * What all cells of the view know of each other.
@@ -88,10 +87,7 @@ export function Strip({ column, size, width, links }) {
   </div>`;
 }
 
-/**
- * Some points to begin with: one per class, or spread over the sample.
- * @param {Column} column
- */
+/** Some points to begin with: one per class, or spread over the sample. @param {Column} column */
 function usualQueries({ sample, labels }) {
   const count = sample?.count ?? 0;
   if (!labels) return Array.from({ length: Math.min(USUAL, count) }, (_, place) => Math.floor((place * count) / Math.min(USUAL, count)));

@@ -40,7 +40,7 @@ const LARGE = 128;
 export function PointMap(props) {
   const { column, places, room, lens, look, tile, radius, bitmap, emphasis, near, time, evenly, links } = props;
   const [under, over, motion, drag] = [useRef(/** @type {any} */ (null)), useRef(/** @type {any} */ (null)), useRef(/** @type {any} */ ({ shown: null, frame: 0 })), useRef(/** @type {any} */ (null))];
-  const sample = /** @type {import("../../model/types.js").Sample} */ (column.sample);
+  const sample = /** @type {Sample} */ (column.sample);
   const selected = links.selectedIn(column);
   const theme = document.documentElement.dataset.theme ?? "";
   const ratio = Math.min(2, pixelRatio());
@@ -143,7 +143,7 @@ export function PointMap(props) {
 
 /** The image that is pointed at, enlarged. @param {{column: Column, point: number, bitmap: ImageBitmap | null, room: Size, at: {x: number, y: number}}} props */
 function Card({ column, point, bitmap, room, at }) {
-  const sample = /** @type {import("../../model/types.js").Sample} */ (column.sample);
+  const sample = /** @type {Sample} */ (column.sample);
   const scale = LARGE / Math.max(1, sample.width, sample.height);
   const [width, height] = bitmap ? [scale * sample.width, scale * sample.height] : [0, 0];
   const left = at.x + 16 + LARGE + 14 > room.width ? at.x - 16 - Math.max(width, 80) - 12 : at.x + 16;

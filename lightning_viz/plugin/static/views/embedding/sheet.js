@@ -3,8 +3,6 @@
 import { probeImages } from "../../io/api.js";
 import { useFirstImage } from "../../io/probe_images.js";
 
-/** @typedef {import("../../model/types.js").Sample} Sample */
-
 /** Where a point's image lies in its sheet. @type {(sample: Sample, point: number) => {x: number, y: number}} */
 export const placeInSheet = ({ columns, width, height }, point) => ({ x: (point % columns) * width, y: Math.floor(point / columns) * height });
 

@@ -37,7 +37,7 @@ const still = () => window.matchMedia("(prefers-reduced-motion: reduce)").matche
 /** Milliseconds of a move from one epoch to the next. */
 const MOVE = 400;
 
-/** @param {import("../../model/types.js").StageProps<import("./state.js").Own>} props */
+/** @param {StageProps<import("./state.js").Own>} props */
 export function EmbeddingStage({ state, dispatch, view, epoch, blobs, runs, lists, go }) {
   const [stage, size] = useStageSize();
   const [hovered, setHovered] = useState(/** @type {Links["hovered"]} */ (null));
@@ -141,7 +141,7 @@ function useFrame(columns, room, blobs, key) {
 /** @param {any} props */
 function MapCell({ state, dispatch, view, column, leads, room, frame, extent, lens, setMiddle, links, blobs }) {
   const { bitmap, problem } = useSheet(column.sample, [column.run.run, ...links.runs]);
-  const { sample, layout, motion } = /** @type {Column & {sample: import("../../model/types.js").Sample, layout: import("../../model/types.js").Values}} */ (column);
+  const { sample, layout, motion } = /** @type {Column & {sample: Sample, layout: Values}} */ (column);
   const images = state.embeddingMode === "images" && bitmap;
   const aspect = (sample.width || 1) / (sample.height || 1);
   const free = useMemo(() => placesOf(layout, motion, extent, frame.scale, room), [layout, motion, extent, frame.scale, room.width, room.height]);
@@ -201,7 +201,7 @@ function Nothing({ state, go, column, records, loaded, layer, epoch, blobs, room
   </div>`;
 }
 
-/** What is pointed at, or picked. @type {(columns: Column[], links: Links, first: Column | null, state: import("./state.js").State) => unknown} */
+/** What is pointed at, or picked. @type {(columns: Column[], links: Links, first: Column | null, state: import("./state.js").OwnState) => unknown} */
 function reading(columns, links, first, state) {
   const { hovered } = links;
   const over = hovered && columns.find((column) => column.run.run === hovered.run);

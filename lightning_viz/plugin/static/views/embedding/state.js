@@ -12,7 +12,7 @@ import { text, whole, word } from "../../model/fields.js";
  * @property {number | null} emphasis  A class; the points of others are dimmed.
  * @property {Selection | null} selected
  *
- * @typedef {import("../../model/types.js").State & Own} State
+ * @typedef {State & Own} OwnState
  */
 
 /** A longer list of points is not written: browsers and mail programs cut long addresses. */
@@ -20,7 +20,7 @@ const LONGEST = 1500;
 /** Points that an address can name. */
 const MOST = 100_000;
 
-/** @type {import("../../model/types.js").Fields<Own>} */
+/** @type {Fields<Own>} */
 export const state = {
   embeddingMode: word("look", ["points", "images", "neighbours"]),
   grid: { key: "grid", initial: false, write: () => "1", read: (found) => found === "1" },

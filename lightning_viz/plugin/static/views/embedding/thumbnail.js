@@ -4,12 +4,7 @@ import { placeInSheet } from "./sheet.js";
 import { sized } from "../../render/canvas.js";
 import { html, useLayoutEffect, useRef } from "../../vendor/htm-preact-3.1.1.js";
 
-/** @typedef {import("../../model/types.js").Sample} Sample */
-
-/**
- * Without a label it is decoration.
- * @param {{bitmap: ImageBitmap | null, sample: Sample, point: number, label?: string}} props
- */
+/** Without a label it is decoration. @param {{bitmap: ImageBitmap | null, sample: Sample, point: number, label?: string}} props */
 export function Thumb({ bitmap, sample, point, label }) {
   const canvas = useRef(/** @type {any} */ (null));
   const { width, height } = sample;

@@ -14,14 +14,14 @@ const MODES = [
   ["neighbours", "neighbours", "The nearest images of some, by the distance of their features"],
 ];
 
-/** What can be chosen in the toolbar. @param {{state: import("./state.js").State, dispatch: import("../../model/types.js").Dispatch<import("./state.js").Own>}} props */
+/** What can be chosen in the toolbar. @param {{state: import("./state.js").OwnState, dispatch: Dispatch<import("./state.js").Own>}} props */
 function Tools({ state, dispatch }) {
   return html`<div class="button-group" role="group" aria-label="Show as">
       ${MODES.map(([mode, word, title]) => html`<button key=${mode} aria-pressed=${state.embeddingMode === mode} title=${title} onClick=${() => dispatch(assign, { embeddingMode: mode })}>${word}</button>`)}
     </div>`;
 }
 
-/** @type {import("../../model/types.js").View<import("./state.js").Own>} */
+/** @type {View<import("./state.js").Own>} */
 export const view = {
   name: "embedding",
   methods: [METHOD],

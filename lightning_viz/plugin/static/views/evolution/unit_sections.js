@@ -9,9 +9,6 @@ import { entriesOf, tableIn, tableOf, tileSize } from "../../model/patch_tables.
 import { drawnRecords } from "../../model/records.js";
 import { html } from "../../vendor/htm-preact-3.1.1.js";
 
-/** @typedef {import("../../model/types.js").Rec} Rec */
-/** @typedef {import("../../model/types.js").UnitProps} UnitProps */
-
 const FRAME = 76;
 const CURVE = { width: 620, height: 132 };
 
@@ -52,7 +49,7 @@ function Strongest({ runs, lists, state, unit, epoch, go, blobs, width }) {
   return html`<${Lines} title="Large mark: another image won than at the drawing before" ...${{ lines, epochs, epoch, go, low, high }} width=${Math.min(CURVE.width, width)} height=${CURVE.height} />`;
 }
 
-/** @type {import("../../model/types.js").UnitSection} */
+/** @type {UnitSection} */
 export const filmOfUnit = {
   key: "film",
   order: 30,
@@ -64,7 +61,7 @@ export const filmOfUnit = {
   Cell: Strip,
 };
 
-/** @type {import("../../model/types.js").UnitSection} */
+/** @type {UnitSection} */
 export const curveOfUnit = {
   key: "curve",
   order: 40,

@@ -11,10 +11,9 @@ import { assign } from "../../model/state.js";
 import { html } from "../../vendor/htm-preact-3.1.1.js";
 import { curveOfUnit, filmOfUnit } from "./unit_sections.js";
 
-/** @typedef {import("../../model/types.js").Rec} Rec */
 /** @typedef {"projection" | "patch" | "both"} FilmContent */
 /** @typedef {{filmContent: FilmContent}} Own  What a strip shows of a unit. */
-/** @typedef {import("../../model/types.js").State & Own} State */
+/** @typedef {State & Own} OwnState */
 /** @typedef {import("../../components/film_strip_layout.js").Lane} Lane */
 
 /** Of a column before runs are put below each other. */
@@ -35,10 +34,10 @@ const WORDS = ["projection", "patch", "both"];
 /** @type {Record<FilmContent, Lane[]>} */
 const LANES = { projection: ["projection"], patch: ["patch"], both: ["patch", "projection"] };
 
-/** @type {(method: string, state: State) => Lane[]} */
+/** @type {(method: string, state: OwnState) => Lane[]} */
 const lanesOf = (method, state) => (method === "filters" ? ["weights"] : LANES[state.filmContent]);
 
-/** @param {Rec[][]} lists @returns {import("../../model/types.js").Row[]} */
+/** @param {Rec[][]} lists @returns {Row[]} */
 function rows(lists) {
   const drawn = (/** @type {string} */ method, /** @type {string} */ layer) => lists.flatMap((records) => drawnRecords(records, method, layer));
   const films = layersOf(lists, "evolution").filter((layer) => drawn("evolution", layer).some(tileSize));
@@ -51,7 +50,7 @@ function rows(lists) {
   return failed ? [...found, { method: "evolution", layer: "" }] : found;
 }
 
-/** Any record will do: a strip shows all epochs. @type {NonNullable<import("../../model/types.js").View["find"]>} */
+/** Any record will do: a strip shows all epochs. @type {NonNullable<View["find"]>} */
 function find(records, method, layer, epoch) {
   const found = latestUntil(records, method, layer, epoch);
   return found.record ? found : { ...found, record: drawnRecords(records, method, layer)[0] ?? null };
@@ -60,7 +59,7 @@ function find(records, method, layer, epoch) {
 /** The units that have pictures in the strip of the same layer. @type {(lists: Rec[][], layer: string) => number[]} */
 const unitsBeside = (lists, layer) => lists.flatMap((records) => drawnRecords(records, "evolution", layer).flatMap(unitsIn));
 
-/** @param {import("../../model/types.js").CellProps<Own>} props */
+/** @param {CellProps<Own>} props */
 function Cell({ record, error, records, lists, related, room, state, dispatch, go, blobs, epoch }) {
   const weights = record.method === "filters";
   const film = filmOf(drawnRecords(records, record.method, record.layer), related, lanesOf(record.method, state));
@@ -80,7 +79,7 @@ function Cell({ record, error, records, lists, related, room, state, dispatch, g
   </div>`;
 }
 
-/** The curves of a row. @param {import("../../model/types.js").StageProps & {row: import("../../model/types.js").Row, width: number}} props */
+/** The curves of a row. @param {StageProps & {row: Row, width: number}} props */
 function Above({ row: { method, layer }, runs, lists, state, go, epoch, width }) {
   if (method !== "evolution") return null;
   const drawn = lists.map((records) => drawnRecords(records, method, layer));
@@ -107,7 +106,7 @@ function narrowest(lists) {
   return GUTTER + CELL * Math.min(MANY, Math.max(1, ...columns));
 }
 
-/** What a strip shows. @param {import("../../model/types.js").StageProps<Own>} props */
+/** What a strip shows. @param {StageProps<Own>} props */
 function Top({ state, dispatch, lists }) {
   if (!layersOf(lists, "evolution").length) return null;
   return html`<div class="button-group film-choice" role="group" aria-label="Strip">
@@ -116,13 +115,13 @@ function Top({ state, dispatch, lists }) {
   </div>`;
 }
 
-/** @type {(lists: Rec[][], state: State) => import("../../model/types.js").Ref[]} */
+/** @type {(lists: Rec[][], state: OwnState) => Ref[]} */
 const refs = (lists, state) =>
   rows(lists).flatMap(({ method, layer }) =>
     lists.flatMap((records) => drawnRecords(records, method, layer).filter((record) => (method === "filters" ? pictorial(record) : tileSize(record))).flatMap((record) => filmItems(record, lanesOf(method, state)))),
   );
 
-/** @type {import("../../model/types.js").View<Own>} */
+/** @type {View<Own>} */
 export const view = {
   name: "evolution",
   methods: ["evolution", "filters"],

@@ -9,9 +9,6 @@ import { finiteRange } from "../../render/palettes.js";
 import { epochText, range as span } from "../../render/text.js";
 import { html, useMemo } from "../../vendor/htm-preact-3.1.1.js";
 
-/** @typedef {import("../../model/types.js").Values} Values */
-/** @typedef {import("../../model/types.js").UnitProps} UnitProps */
-
 const FILTER = 120;
 const CHANNELS = { width: 420, height: 130 };
 
@@ -39,7 +36,7 @@ function FilterOfUnit({ records, unit, epoch, room, state, blobs }) {
   </figure>`;
 }
 
-/** @type {import("../../model/types.js").UnitSection} */
+/** @type {UnitSection} */
 export const filterOfUnit = {
   key: "filter",
   order: 10,

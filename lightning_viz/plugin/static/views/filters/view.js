@@ -12,20 +12,14 @@ import { number, plenty, range } from "../../render/text.js";
 import { html, useMemo, useState } from "../../vendor/htm-preact-3.1.1.js";
 import { filterOfUnit } from "./unit_section.js";
 
-/** @typedef {import("../../model/types.js").Rec} Rec */
-/** @typedef {import("../../model/types.js").Item} Item */
-/** @typedef {import("../../model/types.js").Values} Values */
 /** @typedef {{hovered: string | null}} Own  The layer under the pointer. */
-/** @typedef {import("../../model/types.js").State & Own} State */
-/** @typedef {import("../../model/types.js").CellProps<Own>} CellProps */
+/** @typedef {State & Own} OwnState */
+/** @typedef {CellProps<Own>} OwnProps */
 
 /** Above so many weights (1 MiB) the ready picture is shown, and weights are fetched only where they are needed. */
 const LARGE = 2 ** 18;
 
-/**
- * @param {Rec} record
- * @param {State} state
- */
+/** @param {Rec} record @param {OwnState} state */
 function needs(record, state) {
   const [weights, picture] = [weightsOf(record), pictureOf(record)];
   if (!weights) return picturesNeeded(record);
@@ -33,19 +27,19 @@ function needs(record, state) {
   return state.hovered === record.layer || state.unit?.layer === record.layer ? [picture, weights] : [picture];
 }
 
-/** @type {(record: Rec, weights: Item, state: State) => boolean} */
+/** @type {(record: Rec, weights: Item, state: OwnState) => boolean} */
 function showsPicture(record, weights, state) {
   const size = weights.shape.reduce((product, length) => product * length, 1);
   return size > LARGE && state.scale !== "shared" && record.meta.scale === "filter" && pictureOf(record) !== undefined;
 }
 
-/** @param {CellProps} props */
+/** @param {OwnProps} props */
 function Cell(props) {
   const weights = weightsOf(props.record);
   return weights ? html`<${Filters} ...${props} weights=${weights} />` : html`<${PicturesCell} ...${props} finish=${clearWhiteLines} />`;
 }
 
-/** @param {CellProps & {weights: Item}} props */
+/** @param {OwnProps & {weights: Item}} props */
 function Filters({ record, related, room, state, dispatch, blobs, weights }) {
   const [point, setPoint] = useState(/** @type {{x: number, y: number} | null} */ (null));
   const layout = layoutOf(weights.shape);
@@ -123,7 +117,7 @@ function readout(values, unit, pointed) {
   return `${text}, here${pointed.channel === null ? "" : ` in channel ${pointed.channel}`} ${here}`;
 }
 
-/** @type {import("../../model/types.js").View<Own>} */
+/** @type {View<Own>} */
 export const view = {
   name: "filters", methods: ["filters"], title: "Filters", order: 10, Cell, needs,
   scales: {

@@ -6,8 +6,6 @@
 import { allValues, present, valuesOf } from "../../model/items.js";
 import { history, layersOf } from "../../model/records.js";
 
-/** @typedef {import("../../model/types.js").Rec} Rec */
-/** @typedef {import("../../model/types.js").Item} Item */
 /** @typedef {import("../../render/palettes.js").Range} Range */
 /** @typedef {import("../../render/maps.js").Box} Box */
 
@@ -110,10 +108,7 @@ function cutOf(records) {
 /** @type {(record: Rec | undefined) => number[] | null} */
 const sizeOf = (record) => (Array.isArray(record?.meta.size) && record.meta.size.length === 2 ? record.meta.size : null);
 
-/**
- * How many images a run has, and how large they are.
- * @param {Rec[]} records
- */
+/** How many images a run has, and how large they are. @param {Rec[]} records */
 export function imagesOf(records) {
   const seen = records.flatMap((record) => MAP_KINDS.filter((kind) => kind.method === record.method).flatMap((kind) => mapsIn(record, kind)));
   const sized = records.find((record) => MAP_KINDS.some((kind) => kind.method === record.method) && sizeOf(record));

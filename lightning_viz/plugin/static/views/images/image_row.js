@@ -65,10 +65,7 @@ function partsOf(line, columns, image) {
   return [...new Map(frames.map((frame) => [JSON.stringify(frame), frame])).values()];
 }
 
-/**
- * The run, and what it takes the image for.
- * @param {{line: Line, prediction: import("../../model/types.js").Prediction | undefined}} props
- */
+/** The run, and what it takes the image for. @param {{line: Line, prediction: Prediction | undefined}} props */
 function Said({ line, prediction }) {
   const wrong = prediction && prediction.label != null && prediction.label !== prediction.predicted;
   const other = prediction && prediction.shown !== prediction.predicted;

@@ -7,9 +7,6 @@ import { finiteRange } from "../../render/palettes.js";
 import { html, useMemo } from "../../vendor/htm-preact-3.1.1.js";
 import { boxOf, frameOf } from "./columns.js";
 
-/** @typedef {import("../../model/types.js").Rec} Rec */
-/** @typedef {import("../../model/types.js").Item} Item */
-/** @typedef {import("../../model/types.js").Values} Values */
 /** @typedef {import("./columns.js").Column} Column */
 /** @typedef {import("../../render/maps.js").Box} Box */
 /** @typedef {{height: number, width: number}} Size */

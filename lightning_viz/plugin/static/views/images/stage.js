@@ -16,22 +16,21 @@ import { columnsOf, imagesOf, onlyPictures } from "./columns.js";
 import { LINE_GAP, ImageGroup } from "./image_row.js";
 import { describe, Readout } from "./readout.js";
 
-/** @typedef {import("../../model/types.js").Rec} Rec */
 /** @typedef {import("./columns.js").Column} Column */
 /** @typedef {import("./map_cell.js").Found} Found */
 
 /**
  * One run, as all groups show it.
  * @typedef {Object} Line
- * @property {import("../../model/types.js").Run} run
+ * @property {Run} run
  * @property {Rec[]} records
  * @property {number} place  of the run, for its mark
  * @property {number} count  of images
  * @property {number} height  of an image
  * @property {number} width
  * @property {Rec | null} photographed  Some record whose probe has the photographs.
- * @property {import("../../model/types.js").Prediction[]} predictions  of each image at this epoch; empty where none are known
- * @property {import("../../model/types.js").Prediction[]} labels  the same at any epoch: what the images are does not change
+ * @property {Prediction[]} predictions  of each image at this epoch; empty where none are known
+ * @property {Prediction[]} labels  the same at any epoch: what the images are does not change
  * @property {Found[]} cells  one per column
  */
 
@@ -42,7 +41,7 @@ const NARROWEST = 72;
 /** Below this part of the scale nothing is seen. */
 const FAINT = 0.05;
 
-/** @param {import("../../model/types.js").StageProps<import("./view.js").Own>} props */
+/** @param {StageProps<import("./view.js").Own>} props */
 export function ImageStage({ state, view, epoch, blobs, runs, lists, go }) {
   const [stage, room] = useStageSize();
   const tell = useRef(/** @type {(point: any) => void} */ (() => {}));
@@ -70,7 +69,7 @@ export function ImageStage({ state, view, epoch, blobs, runs, lists, go }) {
     return Math.max(NARROWEST, fit >= 1 ? (image * Math.floor(fit + 0.001)) / ratio : Math.floor((image * fit) / ratio));
   }
 
-  /** @type {(run: import("../../model/types.js").Run, records: Rec[], size: ReturnType<typeof imagesOf>) => Line} */
+  /** @type {(run: Run, records: Rec[], size: ReturnType<typeof imagesOf>) => Line} */
   function lineOf(run, records, size) {
     const cells = columns.map((column) => find(records, column));
     const here = cells.flatMap((cell) => (cell.record ? [cell.record] : []));
@@ -156,7 +155,7 @@ function hint(shared, columns, lines) {
 /**
  * What could not be drawn or fetched, each reason once: it is the same for all images.
  * @param {Line[]} lines
- * @param {import("../../model/types.js").State} state
+ * @param {State} state
  * @param {number} epoch
  * @param {import("../../io/blob_cache.js").Blobs} blobs
  * @param {Column[]} columns

@@ -7,7 +7,6 @@ import { html } from "../../vendor/htm-preact-3.1.1.js";
 import { MAP_KINDS, mapsIn } from "./columns.js";
 import { ImageStage } from "./stage.js";
 
-/** @typedef {import("../../model/types.js").Rec} Rec */
 /** @typedef {{opacity: number}} Own  0: the photograph alone; 1: the map alone. */
 
 /** How much of a map over a photograph is the map, as `lightning_viz.render.overlay` has it. */
@@ -19,7 +18,7 @@ function needs(record) {
   return values.length ? values : picturesNeeded(record);
 }
 
-/** @param {{state: import("../../model/types.js").State & Own, dispatch: import("../../model/types.js").Dispatch<Own>}} props */
+/** @param {{state: State & Own, dispatch: Dispatch<Own>}} props */
 const Tools = ({ state, dispatch }) => html`<label class="button-group toolbar-opacity" title="How much of a map over a photograph is the map">
     <span class="dim">opacity</span>
     <input type="range" min="0" max="1" step="0.05" value=${state.opacity}
@@ -27,7 +26,7 @@ const Tools = ({ state, dispatch }) => html`<label class="button-group toolbar-o
     <span class="toolbar-amount">${Math.round(100 * state.opacity)}%</span>
   </label>`;
 
-/** @type {import("../../model/types.js").View<Own>} */
+/** @type {View<Own>} */
 export const view = {
   name: "images",
   methods: [...new Set(MAP_KINDS.map((kind) => kind.method))],

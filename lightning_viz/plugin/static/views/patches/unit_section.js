@@ -7,10 +7,6 @@ import { openUnit } from "../../model/state.js";
 import { epochText, number } from "../../render/text.js";
 import { html } from "../../vendor/htm-preact-3.1.1.js";
 
-/** @typedef {import("../../model/types.js").Rec} Rec */
-/** @typedef {import("../../model/types.js").Unit} Unit */
-/** @typedef {import("../../model/types.js").UnitProps} UnitProps */
-
 /** Largest tile. */
 const PATCH = 112;
 
@@ -29,7 +25,7 @@ function Patches({ records, lists, unit, epoch, room, state, dispatch, blobs }) 
   return html`<${PatchGrid} ...${{ record, blocks, blobs, dispatch, note }} units=${[unit.unit]} chosen=${null} />`;
 }
 
-/** The table knows all units. @param {{record: Rec, unit: Unit, dispatch: import("../../model/types.js").Dispatch, blobs: import("../../io/blob_cache.js").Blobs}} props */
+/** The table knows all units. @param {{record: Rec, unit: Unit, dispatch: Dispatch, blobs: import("../../io/blob_cache.js").Blobs}} props */
 function WithoutPictures({ record, unit, dispatch, blobs }) {
   const units = allUnits([record]);
   const near = [units.findLast((one) => one < unit.unit), units.find((one) => one > unit.unit)].filter((one) => one !== undefined);
@@ -46,7 +42,7 @@ function WithoutPictures({ record, unit, dispatch, blobs }) {
   </div>`;
 }
 
-/** @type {import("../../model/types.js").UnitSection} */
+/** @type {UnitSection} */
 export const patchesOfUnit = {
   key: "patches",
   order: 20,

@@ -8,13 +8,11 @@ import { epochText } from "../../render/text.js";
 import { html } from "../../vendor/htm-preact-3.1.1.js";
 import { patchesOfUnit } from "./unit_section.js";
 
-/** @typedef {import("../../model/types.js").Rec} Rec */
-
 /** Width of a tile where there is room for several units. */
 const TARGET = 34;
 const MOST = 56;
 
-/** @param {import("../../model/types.js").CellProps} props */
+/** @param {CellProps} props */
 function Cell(props) {
   const { record, related, room, state, dispatch, blobs, epoch, error } = props;
   if (!tileSize(record)) return html`<${PicturesCell} ...${props} />`;
@@ -34,7 +32,7 @@ function noteOf(record, epoch) {
   return `${from}${patchesIn(record)} strongest of ${record.meta.images ?? "all"} images, one patch of each; ${units < count ? `${units} of ${count} units; ` : ""}reconstructions on own scales`;
 }
 
-/** @type {import("../../model/types.js").View} */
+/** @type {View} */
 export const view = {
   name: "patches",
   methods: ["patches"],

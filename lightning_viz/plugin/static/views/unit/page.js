@@ -6,15 +6,10 @@ import { assign, openUnit } from "../../model/state.js";
 import { layersWithUnits, neighbour, unitsOf } from "../../model/units.js";
 import { html, useLayoutEffect, useRef } from "../../vendor/htm-preact-3.1.1.js";
 
-/** @typedef {import("../../model/types.js").StageProps} StageProps */
-
 const PADDING = 12;
 const NARROWEST = 260;
 
-/**
- * @param {import("../../model/types.js").UnitSection[]} sections  what views tell of a unit
- * @returns {import("../../model/types.js").View}
- */
+/** @param {UnitSection[]} sections  what views tell of a unit @returns {View} */
 export function unitPageOf(sections) {
   const unitSections = [...sections].sort((a, b) => a.order - b.order);
   return {
@@ -34,7 +29,7 @@ function UnitStage(props) {
   const { state, view, runs, lists, dispatch, below } = props;
   const { methods, unitSections = [] } = view;
   const [stage, size] = useStageSize();
-  const unit = /** @type {import("../../model/types.js").Unit} */ (state.unit);
+  const unit = /** @type {Unit} */ (state.unit);
   const gap = runs.length > 3 ? 12 : 24;
   const inner = size.width - 2 * PADDING;
   const width = Math.max(NARROWEST, Math.floor((inner - gap * (runs.length - 1)) / runs.length));
