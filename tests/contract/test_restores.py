@@ -59,7 +59,7 @@ def fault_at(number: int | None = None) -> Iterator[list[Calls]]:
 
 def _is_ours(frame: FrameType) -> bool:
     name = frame.f_code.co_filename
-    return name.startswith(PACKAGE_FOLDER) and not name.endswith("isolation.py")
+    return name.startswith(PACKAGE_FOLDER) and not name.endswith(("isolation.py", "interrupts.py", "/state.py"))
 
 
 def _ours(frame: FrameType | None) -> Iterator[str]:

@@ -42,6 +42,15 @@ def test_no_module_imports_upwards() -> None:
     ]
 
 
+def test_the_sheets_that_are_named_exist() -> None:
+    sources = {path: path.read_text() for path in STATIC.rglob("*.js") if "vendor" not in path.parts}
+    named = [
+        (path.parent / sheet) for path, text in sources.items() for sheet in re.findall(r'"(\./[^"]+\.css)"', text)
+    ]
+    assert len(named) > 8
+    assert [one for one in named if not one.is_file()] == []
+
+
 def test_no_module_imports_itself_in_the_end() -> None:
     circle: list[str] = []
     try:

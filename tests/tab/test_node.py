@@ -122,7 +122,7 @@ def files() -> dict[str, Any]:
 
 @pytest.fixture
 def peers(tmp_path: Path) -> Path:
-    """What others say, for the tests in node; see ``peers.mjs``."""
+    """What others say, for the tests in node; see ``helpers.mjs``."""
     path = tmp_path / "peers.json"
     colours = {name: palette(name).tolist() for name in ("grey", "heat", "diverging")}
     said = {

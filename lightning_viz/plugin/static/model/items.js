@@ -1,5 +1,5 @@
 /**
- * The files of a record, found by the names that its callback gave them: see "What records hold" in http_api.md. A store
+ * The files of a record, found by the names that its callback gave them: see "What each method writes" in http_api.md. A store
  * may come from anywhere: values that are empty, or of another number of axes, are not those that are looked for.
  */
 
