@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from contract.harness import snapshot
+from helpers.checks import snapshot
 from torch import Tensor, nn
 
 from lightning_viz import ActivationMaps, Context, Drawing, Probe

@@ -5,7 +5,8 @@ import pytest
 import torch
 from captum.attr import LayerGradCam
 from captum.attr import Saliency as CaptumSaliency
-from contract.harness import contents, fit, snapshot
+from contract.harness import contents, fit
+from helpers.checks import snapshot
 from torch import Tensor, nn
 
 from lightning_viz import Context, Drawing, GradCAM, Probe, Saliency, VizCallback

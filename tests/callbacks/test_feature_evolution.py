@@ -1,16 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from contract.harness import (
-    CleanImages,
-    contents,
-    fit,
-    loaders,
-    make_trainer,
-    module_class,
-    pictures,
-    store_of,
-)
+from contract.harness import contents, fit, loaders, make_trainer, module_class, pictures, store_of
+from helpers.data import CleanImages
 from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset

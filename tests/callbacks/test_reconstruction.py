@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from contract.harness import contents, fit, snapshot
+from contract.harness import contents, fit
+from helpers.checks import snapshot
 from torch import Tensor, nn
 
 from lightning_viz import Context, Drawing, Probe, Reconstruction

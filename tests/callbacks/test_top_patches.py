@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from contract.harness import snapshot
+from helpers.checks import snapshot
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 

@@ -3,7 +3,8 @@ from contextlib import nullcontext
 import pytest
 import torch
 from captum.attr import LayerActivation
-from contract.harness import network, snapshot
+from helpers.checks import snapshot
+from helpers.networks import network
 from torch import Tensor, nn
 
 from lightning_viz.functional import activation_maps

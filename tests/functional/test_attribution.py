@@ -6,8 +6,9 @@ import pytest
 import torch
 import torchvision
 from captum.attr import GuidedGradCam, LayerGradCam, Saliency
-from contract.harness import network, snapshot
-from functional.networks import calibrated
+from helpers.checks import snapshot
+from helpers.known import calibrated
+from helpers.networks import network
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torchvision.models.swin_transformer import SwinTransformer

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 import torch
-from contract.harness import CleanImages, network, snapshot
+from helpers.checks import snapshot
+from helpers.data import CleanImages
+from helpers.networks import network
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision import models

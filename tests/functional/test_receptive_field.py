@@ -1,14 +1,16 @@
 """Receptive fields against what moves a position: by changing rows and columns of pixels, and by formula."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import cache
 
 import pytest
 import torch
 import torchvision
-from contract.harness import network, snapshot
+from helpers.checks import snapshot
+from helpers.networks import Does, network
+from helpers.pieces import branches, gate_of_places, shuffle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -26,20 +28,6 @@ SIZE = (44, 52)
 
 GAP = 8
 """More than the pixels that a field may leave out between two that it sees."""
-
-
-class Does(nn.Module):
-    """A forward that is a function of the module and the images."""
-
-    def __init__(self, does: Callable[["Does", Tensor], Tensor], **parts: nn.Module) -> None:
-        super().__init__()
-        self.does = does
-        for name, part in parts.items():
-            setattr(self, name, part)
-        self.end = nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.end(self.does(self, x))
 
 
 def araujo(windows: Sequence[tuple[int, int, int]]) -> ReceptiveField:
@@ -140,17 +128,6 @@ def pooling(draw: st.DrawFn) -> nn.Module:
     return nn.MaxPool2d(kernel, stride, padding, dilation, ceil_mode=ceil)
 
 
-def branches(draw: st.DrawFn) -> nn.Module:
-    stride = draw(st.integers(1, 2))
-    return Does(
-        lambda self, x: self.join(torch.cat([self.one(x), F.relu(self.two(x)), self.three(x)], 1)),
-        one=nn.Conv2d(4, 2, 1, stride),
-        two=nn.Sequential(nn.Conv2d(4, 2, 3, stride, 1), nn.Conv2d(2, 2, (1, 5), padding=(0, 2))),
-        three=nn.MaxPool2d(3, stride, 1),
-        join=nn.Conv2d(8, 4, 1),
-    )
-
-
 def residual(draw: st.DrawFn) -> nn.Module:
     stride, in_place = draw(st.integers(1, 2)), draw(st.booleans())
 
@@ -170,19 +147,6 @@ def rectifier(draw: st.DrawFn) -> nn.Module:
     forms = [F.relu, torch.relu, F.silu, F.elu, lambda x: x.clamp(min=0), lambda x: 0.5 * x + x / 3]
     form = draw(st.sampled_from(forms))
     return Does(lambda self, x: form(x))
-
-
-def gate_of_places(draw: st.DrawFn) -> nn.Module:
-    return Does(lambda self, x: x * torch.sigmoid(self.conv(x)), conv=nn.Conv2d(4, 4, 3, padding=1))
-
-
-def shuffle(draw: st.DrawFn) -> nn.Module:
-    def forward(self: Does, x: Tensor) -> Tensor:
-        left, right = x.chunk(2, 1)
-        y = torch.cat([left, self.conv(right)], 1)
-        return y.view(len(y), 2, -1, *y.shape[2:]).transpose(1, 2).reshape(y.shape)
-
-    return Does(forward, conv=nn.Conv2d(2, 2, 3, padding=1))
 
 
 def normalisation(draw: st.DrawFn) -> nn.Module:

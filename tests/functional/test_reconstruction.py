@@ -8,8 +8,9 @@ import torch
 import torchvision
 from captum.attr import Deconvolution, GuidedBackprop, NeuronDeconvolution, NeuronGradient, NeuronGuidedBackprop
 from captum.attr import Saliency as CaptumSaliency
-from contract.harness import network, snapshot
-from functional.networks import calibrated
+from helpers.checks import snapshot
+from helpers.known import calibrated
+from helpers.networks import network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn

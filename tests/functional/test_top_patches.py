@@ -7,7 +7,9 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from contract.harness import network, seed, snapshot
+from helpers.checks import snapshot
+from helpers.data import seed
+from helpers.networks import network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from contract.harness import network, snapshot
+from helpers.checks import snapshot
+from helpers.networks import network
 from torch import nn
+from torch.nn.utils import prune
 
 from lightning_viz import isolated
 from lightning_viz.introspection import isolation
@@ -242,7 +244,7 @@ def test_a_buffer_whose_storage_was_replaced_comes_back(model: nn.Module) -> Non
     [
         torch.nn.utils.weight_norm,
         torch.nn.utils.parametrizations.weight_norm,
-        lambda conv: torch.nn.utils.prune.l1_unstructured(conv, "weight", amount=2),
+        lambda conv: prune.l1_unstructured(conv, "weight", amount=2),
     ],
 )
 @pytest.mark.filterwarnings("ignore::FutureWarning")
