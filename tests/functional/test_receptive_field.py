@@ -9,6 +9,7 @@ import pytest
 import torch
 import torchvision
 from helpers.checks import snapshot
+from helpers.known import small_vit
 from helpers.networks import Does, network
 from helpers.pieces import branches, gate_of_places, shuffle
 from hypothesis import given, settings
@@ -19,7 +20,6 @@ from torchvision.models.convnext import CNBlockConfig, ConvNeXt, LayerNorm2d
 from torchvision.models.densenet import DenseNet
 from torchvision.models.mobilenetv2 import MobileNetV2
 from torchvision.models.swin_transformer import SwinTransformer
-from torchvision.models.vision_transformer import VisionTransformer
 
 from lightning_viz.functional import ReceptiveField, receptive_field
 from lightning_viz.functional.receptive_field import receptive_fields
@@ -497,7 +497,7 @@ def test_pooling_to_some_places_each_has_its_part():
 @pytest.mark.parametrize("layer", ["encoder.layers.encoder_layer_0", "encoder.ln"])
 def test_tokens_see_the_whole_image_and_the_patches_before_them_theirs(layer):
     torch.manual_seed(0)
-    model = VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=5).eval()
+    model = small_vit()
     assert receptive_field(model, layer, (32, 32)) == whole((32, 32))
     assert receptive_field(model, "conv_proj", (32, 32)) == ReceptiveField((8, 8), (8, 8), (0, 0))
 

@@ -36,7 +36,10 @@ def small_swin() -> SwinTransformer:
     return SwinTransformer([4, 4], 24, [2, 2], [2, 4], [4, 4], num_classes=5).eval()
 
 
-def small_vit() -> VisionTransformer:
-    """As torchvision makes it: with a head of zeros."""
+def small_vit(zero_head: bool = False) -> VisionTransformer:
+    """torchvision makes it with a head of zeros."""
     torch.manual_seed(0)
-    return VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=5).eval()
+    model = VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=5).eval()
+    if not zero_head:
+        nn.init.normal_(model.heads.head.weight)
+    return model

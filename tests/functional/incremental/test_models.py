@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 import torch
 import torchvision
-from helpers.known import calibrated
+from helpers.known import calibrated, small_swin, small_vit
 from helpers.networks import Does, head
 from helpers.occluding import EMPTY_BORDER, IMAGES, PHOTOS, assert_as_the_loop, loop, places, settled_convnet, shares_of
 from torch import Tensor, nn
@@ -14,14 +14,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 from torchvision.models.densenet import DenseNet
 from torchvision.models.resnet import Bottleneck, ResNet
-from torchvision.models.swin_transformer import SwinTransformer
-from torchvision.models.vision_transformer import VisionTransformer
 
 from lightning_viz.functional import occlusion_map
 from lightning_viz.functional.incremental import ops, plan, regions, strategy
 
 
-def settled(model: nn.Module, photos: Tensor = PHOTOS) -> nn.Module:
+def settled(model: nn.Module, photos: Tensor) -> nn.Module:
     """Calibrated, and with scores below 1."""
     calibrated(model, photos)
     with torch.no_grad():
@@ -72,8 +70,8 @@ FAMILIES: dict[str, Callable[[], nn.Module]] = {
 }
 
 OTHERS: dict[str, Callable[[], nn.Module]] = {
-    "swin": lambda: SwinTransformer([4, 4], 24, [2, 2], [2, 4], [4, 4], num_classes=5),
-    "vit": lambda: VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=5),
+    "swin": small_swin,
+    "vit": small_vit,
 }
 
 
@@ -81,20 +79,16 @@ OTHERS: dict[str, Callable[[], nn.Module]] = {
 def known(name: str) -> nn.Module:
     torch.manual_seed(0)
     model = (FAMILIES | OTHERS)[name]()
-    if name == "vit":  # as torchvision makes it, with a head of zeros
-        nn.init.normal_(model.heads[-1].weight)
-        return settled(model, PHOTOS[:, :, :32, :32])
-    return settled(model)
+    return settled(model, photos_for(name))
 
 
-def size_for(name: str) -> tuple[int, int]:
-    return (32, 32) if name == "vit" else (64, 96)
+def photos_for(name: str) -> Tensor:
+    return PHOTOS[:, :, :32, :32] if name == "vit" else PHOTOS
 
 
 @pytest.mark.parametrize("name", [*FAMILIES, *OTHERS])
 def test_known_networks_are_as_a_loop_finds_them(name, said):
-    model, (height, width) = known(name), size_for(name)
-    image = PHOTOS[:1, :, :height, :width]
+    model, image = known(name), photos_for(name)[:1]
     truth = loop(model, image, 14, 12)
     found = occlusion_map(model, image, 2, 14, 12)
     expected = shares_of(truth, [2])
