@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers.checks import snapshot
+from helpers.checks import left_as_found
 from helpers.networks import Calls, convolutions
 from torch import Tensor, nn
 
@@ -143,9 +143,8 @@ def test_a_layer_of_zeros_is_drawn_and_said_to_be():
 
 def test_drawing_leaves_model_and_probe_as_found():
     model, images = convolutions().train(), IMAGES.clone()
-    before = snapshot(model)
-    assert draw(model, None, images)
-    assert snapshot(model) == before
+    with left_as_found(model):
+        assert draw(model, None, images)
     assert torch.equal(images, IMAGES)
 
 

@@ -6,7 +6,7 @@ import torch
 from captum.attr import LayerGradCam
 from captum.attr import Saliency as CaptumSaliency
 from contract.harness import contents, fit
-from helpers.checks import assert_same_map, snapshot
+from helpers.checks import assert_same_map, left_as_found
 from helpers.drawings import only
 from helpers.networks import convnet
 from torch import Tensor, nn
@@ -193,9 +193,8 @@ def test_a_model_of_one_score_is_drawn_for_both_classes(kind):
 @pytest.mark.parametrize("kind", BOTH)
 def test_drawing_leaves_model_and_probe_as_found(kind):
     model, probe = convnet().train(), Probe((IMAGES.clone(), LABELS))
-    before = snapshot(model)
-    only(kind(), model, probe)
-    assert snapshot(model) == before
+    with left_as_found(model):
+        only(kind(), model, probe)
     assert torch.equal(probe.images, IMAGES)
 
 

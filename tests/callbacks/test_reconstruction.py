@@ -6,7 +6,7 @@ import pytest
 import torch
 from contract.harness import contents, fit
 from helpers import networks
-from helpers.checks import assert_same_map, snapshot
+from helpers.checks import assert_same_map, left_as_found
 from helpers.drawings import only
 from torch import Tensor, nn
 
@@ -135,9 +135,8 @@ def test_the_images_are_shown_as_they_were_before_normalisation():
 
 def test_drawing_leaves_model_and_probe_as_found():
     model, probe = convnet().train(), Probe(IMAGES.clone())
-    before = snapshot(model)
-    only(Reconstruction(), model, probe)
-    assert snapshot(model) == before
+    with left_as_found(model):
+        only(Reconstruction(), model, probe)
     assert torch.equal(probe.images, IMAGES)
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 import torchvision
 from captum.attr import GuidedGradCam, LayerGradCam, Saliency
-from helpers.checks import assert_same_map, snapshot
+from helpers.checks import assert_same_map, left_as_found
 from helpers.known import PHOTOS, small_swin, small_vit, torchvision_model
-from helpers.networks import Calls, convnet, network
+from helpers.networks import Calls, convnet, in_training
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -228,10 +228,8 @@ def test_where_the_scores_are_must_be_said(method):
 )
 def test_wrong_arguments_are_refused_and_the_model_is_left_as_found(call, message):
     model = deep().train()
-    before = snapshot(model)
-    with pytest.raises(ValueError, match=message):
+    with left_as_found(model), pytest.raises(ValueError, match=message):
         call(model)
-    assert snapshot(model) == before
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -244,13 +242,9 @@ def test_scores_without_a_derivative_are_refused_with_the_reason(method):
 @pytest.mark.parametrize("surroundings", [nullcontext, torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_model_in_training_is_left_as_found(method, surroundings):
-    model = network().train()
-    model[4].eval()
-    model(IMAGES).sum().backward()
-    images, before = IMAGES.clone(), snapshot(model)
-    with surroundings():
+    model, images = in_training(IMAGES), IMAGES.clone()
+    with left_as_found(model), surroundings():
         maps = METHODS[method](model, images, 1)
-    assert snapshot(model) == before
     assert torch.equal(images, IMAGES)
     assert not maps.requires_grad
     assert torch.equal(maps, METHODS[method](model.eval(), IMAGES, 1))
@@ -342,9 +336,8 @@ def test_the_default_layer_of_a_pyramid_with_a_fixed_grid_shows_its_last_feature
 def test_the_default_layer_of_a_vision_transformer_is_the_input_of_its_last_attention_though_its_head_is_zero():
     model = small_vit(zero_head=True)
     assert not model.heads.head.weight.any()
-    before = snapshot(model)
-    assert grad_cam_layer(model, PHOTOS[:, :, :32, :32]) == "encoder.layers.encoder_layer_1.ln_1"
-    assert snapshot(model) == before
+    with left_as_found(model):
+        assert grad_cam_layer(model, PHOTOS[:, :, :32, :32]) == "encoder.layers.encoder_layer_1.ln_1"
     nn.init.normal_(model.heads.head.weight)
     maps = grad_cam(model, None, PHOTOS[:, :, :32, :32], 1)
     assert maps.shape == (2, 4, 4)

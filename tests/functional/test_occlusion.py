@@ -5,8 +5,8 @@ from contextlib import nullcontext
 import pytest
 import torch
 from captum.attr import Occlusion
-from helpers.checks import snapshot
-from helpers.networks import Does, head, network
+from helpers.checks import left_as_found
+from helpers.networks import Does, head, in_training, network
 from helpers.occluding import IMAGES, Truth, loop, mean_over_squares, places, settled_convnet, shares_of
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
@@ -306,13 +306,9 @@ def test_how_many_places_at_once_does_not_matter(batch_size):
 @pytest.mark.parametrize("surroundings", [nullcontext, torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("layer", [None, "3"])
 def test_a_model_in_training_is_left_as_found(layer, surroundings):
-    model = network().train()
-    model[4].eval()
-    model(IMAGES).sum().backward()
-    images, before = IMAGES.clone(), snapshot(model)
-    with surroundings():
+    model, images = in_training(IMAGES), IMAGES.clone()
+    with left_as_found(model), surroundings():
         found = occlusion_map(model, images, 1, 5, 4, layer=layer)
-    assert snapshot(model) == before
     assert torch.equal(images, IMAGES)
     expected = occlusion_map(model.eval(), IMAGES, 1, 5, 4, layer=layer)
     assert torch.equal(found.probability, expected.probability)
@@ -321,9 +317,8 @@ def test_a_model_in_training_is_left_as_found(layer, surroundings):
 
 def test_it_is_left_as_found_also_where_it_falls_back_and_after_an_error(said):
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4, affine=True), network(4)).train()
-    before = snapshot(model)
-    occlusion_map(model, IMAGES, 1, 5, 4)
-    assert snapshot(model) == before
+    with left_as_found(model):
+        occlusion_map(model, IMAGES, 1, 5, 4)
     calls = []
 
     def broken(module: nn.Module, inputs: object) -> None:
@@ -332,10 +327,8 @@ def test_it_is_left_as_found_also_where_it_falls_back_and_after_an_error(said):
             raise ArithmeticError
 
     handle = model[2].register_forward_pre_hook(broken)
-    before = snapshot(model)
-    with pytest.raises(ArithmeticError):
+    with left_as_found(model), pytest.raises(ArithmeticError):
         occlusion_map(model, IMAGES, 1, 5, 4, layer="0")
-    assert snapshot(model) == before
     handle.remove()
 
 
@@ -374,9 +367,8 @@ def test_a_compiled_model(inside):
     else:
         model = torch.compile(model, backend="eager")
     model(IMAGES)
-    before = snapshot(model)
-    found = occlusion_map(model, IMAGES, 3, 5, 4, layer="6.1", unit=1)
-    assert snapshot(model) == before
+    with left_as_found(model):
+        found = occlusion_map(model, IMAGES, 3, 5, 4, layer="6.1", unit=1)
     torch.testing.assert_close(found.probability, expected.probability)
     torch.testing.assert_close(found.activity, expected.activity)
 
@@ -406,10 +398,8 @@ def test_a_compiled_model(inside):
 )  # fmt: skip
 def test_wrong_arguments_are_refused_and_the_model_is_left_as_found(images, options, message):
     model = settled_convnet().train()
-    before = snapshot(model)
-    with pytest.raises(ValueError, match=message):
+    with left_as_found(model), pytest.raises(ValueError, match=message):
         occlusion_map(model, images, **options)
-    assert snapshot(model) == before
 
 
 def test_where_the_scores_are_must_be_said():

@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 import torch
 import torchvision
-from helpers.checks import snapshot
+from helpers.checks import left_as_found
 from helpers.known import small_vit
 from helpers.networks import Does, network
 from helpers.pieces import branches, gate_of_places, shuffle
@@ -584,9 +584,8 @@ def test_tokens_of_no_grid_are_refused_without_naming_an_argument_that_it_has_no
 def test_the_model_is_left_as_found(layer):
     model = network().train()
     model[1].eval()
-    before = snapshot(model)
-    receptive_field(model, layer, (12, 20))
-    assert snapshot(model) == before
+    with left_as_found(model):
+        receptive_field(model, layer, (12, 20))
 
 
 def test_the_model_is_left_as_found_also_after_an_error():
@@ -594,9 +593,8 @@ def test_the_model_is_left_as_found_also_after_an_error():
         raise ArithmeticError(self.c(x).shape)
 
     model = Does(broken, c=nn.Conv2d(3, 3, 3)).train()
-    before = snapshot(model)
-    with pytest.raises(ArithmeticError):
-        receptive_field(model, "c", (12, 20))
-    with pytest.raises(ValueError, match="no layer"):
-        receptive_field(model, "d", (12, 20))
-    assert snapshot(model) == before
+    with left_as_found(model):
+        with pytest.raises(ArithmeticError):
+            receptive_field(model, "c", (12, 20))
+        with pytest.raises(ValueError, match="no layer"):
+            receptive_field(model, "d", (12, 20))

@@ -7,9 +7,9 @@ import torch
 from captum.attr import Deconvolution, GuidedBackprop, NeuronDeconvolution, NeuronGradient, NeuronGuidedBackprop
 from captum.attr import Saliency as CaptumSaliency
 from helpers import known
-from helpers.checks import assert_same_map, snapshot
+from helpers.checks import assert_same_map, left_as_found
 from helpers.known import torchvision_model
-from helpers.networks import Calls, network
+from helpers.networks import Calls, in_training
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -487,10 +487,8 @@ def test_the_scores_may_be_anywhere_in_what_the_model_returns(pack, output):
 )
 def test_wrong_arguments_are_refused_and_the_model_is_left_as_found(arguments, message):
     model = plain_network().train()
-    before = snapshot(model)
-    with pytest.raises(ValueError, match=message):
+    with left_as_found(model), pytest.raises(ValueError, match=message):
         reconstruct(**({"model": model, "layer": "6", "images": IMAGES} | arguments))
-    assert snapshot(model) == before
 
 
 def test_scores_without_a_derivative_are_refused_with_the_reason():
@@ -510,13 +508,9 @@ def test_a_layer_that_does_not_run_is_refused():
 @pytest.mark.parametrize("layer", ["3", None])
 @pytest.mark.parametrize("rule", RULES)
 def test_a_model_in_training_is_left_as_found(rule, layer, surroundings):
-    model = network().train()
-    model[4].eval()
-    model(IMAGES).sum().backward()
-    images, before = IMAGES.clone(), snapshot(model)
-    with surroundings():
+    model, images = in_training(IMAGES), IMAGES.clone()
+    with left_as_found(model), surroundings():
         down = reconstruct(model, layer, images, units=1, rule=rule)
-    assert snapshot(model) == before
     assert torch.equal(images, IMAGES)
     assert not down.requires_grad
     assert torch.equal(down, reconstruct(model.eval(), layer, IMAGES, units=1, rule=rule))
