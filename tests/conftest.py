@@ -1,7 +1,10 @@
 """What every test shares."""
 
+import pytest
 import torch
 from hypothesis import HealthCheck, settings
+
+pytest.register_assert_rewrite("helpers", "contract.harness", "plugin.harness")
 
 torch.set_num_threads(1)
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from contract.harness import snapshot
+from helpers.checks import left_as_found
+from helpers.networks import Calls, convolutions
 from torch import Tensor, nn
 
 from lightning_viz import ActivationMaps, Context, Drawing, Probe
@@ -11,37 +12,19 @@ from lightning_viz.render import heat_map, image_picture
 IMAGES = torch.rand(3, 3, 24, 40, generator=torch.Generator().manual_seed(0))
 
 
-class Fixed(nn.Module):
-    """A layer whose maps are given."""
-
-    def __init__(self, maps: Tensor) -> None:
-        super().__init__()
-        self.maps = maps
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.maps
-
-
-def convnet(channels: int = 3) -> nn.Sequential:
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(channels, 5, 3), nn.ReLU(inplace=True), nn.Conv2d(5, 8, 3, stride=2), nn.ReLU(), nn.Conv2d(8, 4, 1)
-    ).eval()
-
-
 def draw(model: nn.Module, layers: str | list[str] | None, images: Tensor = IMAGES, **probe: object) -> list[Drawing]:
     return list(ActivationMaps(layers=layers).drawings(model, Probe(images, **probe)))
 
 
 def drawn(maps: Tensor) -> Drawing:
-    (drawing,) = draw(nn.Sequential(Fixed(maps)), "0", IMAGES[: len(maps)])
+    (drawing,) = draw(nn.Sequential(Calls(lambda images: maps)), "0", IMAGES[: len(maps)])
     return drawing
 
 
 @pytest.mark.parametrize("channels", [1, 3, 6])
 @pytest.mark.parametrize("layer", ["0", "1", "2", "3"])
 def test_the_maps_are_the_layers_the_most_active_units_first(layer, channels):
-    model, images = convnet(channels), torch.rand(3, channels, 24, 40)
+    model, images = convolutions(channels), torch.rand(3, channels, 24, 40)
     (drawing,) = draw(model, layer, images)
     with torch.no_grad():
         maps = images
@@ -59,9 +42,9 @@ def test_the_maps_are_the_layers_the_most_active_units_first(layer, channels):
 
 
 def test_without_layers_it_is_the_first_and_the_last_convolution():
-    assert [drawing.layer for drawing in draw(convnet(), None)] == ["0", "4"]
+    assert [drawing.layer for drawing in draw(convolutions(), None)] == ["0", "4"]
     assert [drawing.layer for drawing in draw(nn.Sequential(nn.Conv2d(3, 4, 3)), None)] == ["0"]
-    assert [drawing.layer for drawing in draw(convnet(), ["3", "1"])] == ["1", "3"]
+    assert [drawing.layer for drawing in draw(convolutions(), ["3", "1"])] == ["1", "3"]
 
 
 def test_shares_of_zeros_and_of_dead_units():
@@ -159,16 +142,15 @@ def test_a_layer_of_zeros_is_drawn_and_said_to_be():
 
 
 def test_drawing_leaves_model_and_probe_as_found():
-    model, images = convnet().train(), IMAGES.clone()
-    before = snapshot(model)
-    assert draw(model, None, images)
-    assert snapshot(model) == before
+    model, images = convolutions().train(), IMAGES.clone()
+    with left_as_found(model):
+        assert draw(model, None, images)
     assert torch.equal(images, IMAGES)
 
 
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"^ActivationMaps\(layers='conv'\): .*no layer \"conv\""):
-        ActivationMaps(layers="conv").needs(Context(convnet()))
+        ActivationMaps(layers="conv").needs(Context(convolutions()))
     with pytest.raises(ValueError, match="^ActivationMaps: .*Conv"):
         ActivationMaps().needs(Context(nn.Sequential(nn.Flatten(), nn.Linear(3, 4))))
     with pytest.raises(ValueError, match=r"^ActivationMaps\(epochs="):

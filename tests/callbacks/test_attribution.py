@@ -5,10 +5,13 @@ import pytest
 import torch
 from captum.attr import LayerGradCam
 from captum.attr import Saliency as CaptumSaliency
-from contract.harness import contents, fit, snapshot
+from contract.harness import contents, fit
+from helpers.checks import assert_same_map, left_as_found
+from helpers.drawings import only
+from helpers.networks import convnet
 from torch import Tensor, nn
 
-from lightning_viz import Context, Drawing, GradCAM, Probe, Saliency, VizCallback
+from lightning_viz import Context, GradCAM, Probe, Saliency
 from lightning_viz.render import heat_map, image_picture, mosaic, overlay
 
 IMAGES = torch.rand(3, 3, 12, 20, generator=torch.Generator().manual_seed(0))
@@ -18,28 +21,11 @@ BOTH = [GradCAM, Saliency]
 pytestmark = pytest.mark.filterwarnings("ignore:Input Tensor")  # what Captum says about requires_grad
 
 
-def convnet(channels: int = 3, classes: int = 5) -> nn.Sequential:
-    torch.manual_seed(0)
-    maps = [nn.Conv2d(channels, 5, 3), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(5, 8, 3, padding=1), nn.ReLU()]
-    return nn.Sequential(*maps, nn.Flatten(), nn.Linear(8 * 4 * 8, classes)).eval()
-
-
-def only(callback: VizCallback, model: nn.Module, probe: Probe, *before: Drawing) -> Drawing:
-    (drawing,) = callback.drawings(model, probe, before=before)
-    return drawing
-
-
 def expected_maps(kind: type, model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
     images = images.clone().requires_grad_()
     if kind is Saliency:
         return CaptumSaliency(model).attribute(images, classes).amax(1)
     return LayerGradCam(model, model[4]).attribute(images, classes, relu_attributions=True)[:, 0].detach()
-
-
-def assert_same_map(ours: Tensor, theirs: Tensor) -> None:
-    assert ours.shape == theirs.shape
-    assert theirs.max() > 0
-    assert (ours - theirs).abs().max() <= 1e-6 * theirs.abs().max()
 
 
 @pytest.mark.parametrize("channels", [1, 3, 6])
@@ -59,7 +45,7 @@ def test_without_labels_the_class_is_fixed_when_first_drawn(kind):
     before = only(callback, model, probe)
     with torch.no_grad():
         model[-1].bias[(first[0] + 1) % 5] += 100
-    after = only(callback, model, probe, before)
+    after = only(callback, model, probe, before=[before])
     now = model(IMAGES).argmax(1)
     assert (first != now).all()
     assert [one["shown"] for one in before.meta["predictions"]] == first.tolist()
@@ -207,9 +193,8 @@ def test_a_model_of_one_score_is_drawn_for_both_classes(kind):
 @pytest.mark.parametrize("kind", BOTH)
 def test_drawing_leaves_model_and_probe_as_found(kind):
     model, probe = convnet().train(), Probe((IMAGES.clone(), LABELS))
-    before = snapshot(model)
-    only(kind(), model, probe)
-    assert snapshot(model) == before
+    with left_as_found(model):
+        only(kind(), model, probe)
     assert torch.equal(probe.images, IMAGES)
 
 

@@ -4,44 +4,24 @@ import numpy as np
 import pytest
 import torch
 from contract.harness import contents, fit
-from torch import Tensor, nn
+from helpers.drawings import only
+from helpers.networks import convnet
+from helpers.occluding import loop
 
-from lightning_viz import Drawing, Occlusion, Probe
+from lightning_viz import Occlusion, Probe
 from lightning_viz.render import image_picture, mosaic, overlay
 
 IMAGES = torch.rand(3, 3, 12, 20, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([4, 0, 4])
 SQUARE, STRIDE = 4, 3
-TOPS, LEFTS = (0, 3, 6, 8), (0, 3, 6, 9, 12, 15, 16)
-
-
-def convnet(classes: int = 5) -> nn.Sequential:
-    torch.manual_seed(0)
-    maps = [nn.Conv2d(3, 5, 3), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(5, 8, 3, padding=1), nn.ReLU()]
-    return nn.Sequential(*maps, nn.Flatten(), nn.Linear(8 * 4 * 8, classes)).eval()
-
-
-def only(callback: Occlusion, model: nn.Module, probe: Probe, *before: Drawing) -> Drawing:
-    (drawing,) = callback.drawings(model, probe, before=before)
-    return drawing
-
-
-def by_a_loop(model: nn.Module, image: Tensor) -> Tensor:
-    """The probabilities ``(rows, cols, classes)``, the squares one by one."""
-    rows = []
-    for top in TOPS:
-        for left in LEFTS:
-            hidden = image.clone()
-            hidden[:, top : top + SQUARE, left : left + SQUARE] = 0
-            rows.append(model(hidden[None])[0].softmax(0))
-    return torch.stack(rows).reshape(len(TOPS), len(LEFTS), -1).detach()
 
 
 def test_values_are_a_loops_about_the_labels():
     model = convnet()
     drawing = only(Occlusion(square=SQUARE, stride=STRIDE), model, Probe((IMAGES, LABELS)))
-    for number, (image, label) in enumerate(zip(IMAGES, LABELS, strict=True)):
-        shares = by_a_loop(model, image)
+    truth = loop(model, IMAGES, SQUARE, STRIDE, together=False).scores.softmax(-1)
+    assert truth.shape == (3, 4, 7, 5)
+    for number, (image, label, shares) in enumerate(zip(IMAGES, LABELS, truth, strict=True)):
         assert (drawing.values["probability"][number] - shares[..., label]).abs().max() <= 1e-6
         assert torch.equal(drawing.values["predicted"][number].long(), shares.argmax(2))
         before = model(image[None])[0].softmax(0)[label].item()
@@ -77,7 +57,7 @@ def test_without_labels_the_class_is_fixed_when_first_drawn():
     before = only(callback, model, probe)
     with torch.no_grad():
         model[-1].bias[(first[0] + 1) % 5] += 100
-    after = only(callback, model, probe, before)
+    after = only(callback, model, probe, before=[before])
     assert [one["shown"] for one in before.meta["predictions"]] == first
     assert [one["shown"] for one in after.meta["predictions"]] == first
     assert after.values["probability"].max() < 1e-6 < before.values["probability"].min()

@@ -1,28 +1,23 @@
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from contract.harness import contents, fit, snapshot
+from contract.harness import contents, fit
+from helpers import networks
+from helpers.checks import assert_same_map, left_as_found
+from helpers.drawings import only
 from torch import Tensor, nn
 
-from lightning_viz import Context, Drawing, Probe, Reconstruction
+from lightning_viz import Context, Probe, Reconstruction
 from lightning_viz.functional import activation_maps, reconstruct
 from lightning_viz.functional.backward.rules import RULES
 from lightning_viz.render import image_picture, mosaic, signed_picture
 
 IMAGES = torch.rand(3, 3, 24, 40, generator=torch.Generator().manual_seed(0))
 
-
-def convnet(channels: int = 3) -> nn.Sequential:
-    torch.manual_seed(0)
-    maps = [nn.Conv2d(channels, 5, 3), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(5, 8, 3, padding=1), nn.ReLU()]
-    return nn.Sequential(*maps, nn.Flatten(), nn.Linear(8 * 10 * 18, 4)).eval()
-
-
-def only(callback: Reconstruction, model: nn.Module, probe: Probe) -> Drawing:
-    (drawing,) = callback.drawings(model, probe)
-    return drawing
+convnet = partial(networks.convnet, size=(24, 40))
 
 
 def pasted(values: Tensor, boxes: list[list[int]], size: list[int]) -> Tensor:
@@ -36,11 +31,6 @@ def pasted(values: Tensor, boxes: list[list[int]], size: list[int]) -> Tensor:
 def span_of(line: Tensor) -> int:
     places = line.nonzero()
     return int(places.max() - places.min()) + 1
-
-
-def assert_same_map(ours: Tensor, theirs: Tensor) -> None:
-    assert theirs.any()
-    assert (ours - theirs).abs().max() <= 1e-6 * theirs.abs().max()
 
 
 @pytest.mark.parametrize("channels", [1, 3, 6])
@@ -145,9 +135,8 @@ def test_the_images_are_shown_as_they_were_before_normalisation():
 
 def test_drawing_leaves_model_and_probe_as_found():
     model, probe = convnet().train(), Probe(IMAGES.clone())
-    before = snapshot(model)
-    only(Reconstruction(), model, probe)
-    assert snapshot(model) == before
+    with left_as_found(model):
+        only(Reconstruction(), model, probe)
     assert torch.equal(probe.images, IMAGES)
 
 

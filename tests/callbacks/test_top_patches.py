@@ -4,7 +4,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from contract.harness import snapshot
+from helpers.checks import left_as_found
+from helpers.drawings import only
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -40,15 +41,8 @@ def convnet(channels: int = 3, seed: int = 0) -> nn.Sequential:
     return nn.Sequential(*maps, nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(20, 3)).eval()
 
 
-def draw(
-    callback: TopPatches, model: nn.Module, data: Dataset, before: Sequence[Drawing] = (), **probe: object
-) -> list[Drawing]:
-    return list(callback.drawings(model, Probe(**probe), data, before))
-
-
-def only(callback: TopPatches, model: nn.Module, data: Dataset, **probe: object) -> Drawing:
-    (drawing,) = draw(callback, model, data, **probe)
-    return drawing
+def draw(callback: TopPatches, model: nn.Module, data: Dataset, before: Sequence[Drawing] = ()) -> list[Drawing]:
+    return list(callback.drawings(model, data=data, before=before))
 
 
 def table_of(drawing: Drawing) -> PatchTable:
@@ -83,7 +77,7 @@ def expected_tiles(
 @pytest.mark.parametrize("layer", ["0", "3"])
 def test_the_table_is_that_of_all_images_and_units(layer, channels):
     model, data = convnet(channels), Images(channels=channels)
-    drawing = only(TopPatches(layers=layer, k=4), model, data)
+    drawing = only(TopPatches(layers=layer, k=4), model, data=data)
     assert drawing.layer == layer
     assert_same_table(table_of(drawing), top_patches(model, layer, data.images, k=4)[layer])
 
@@ -93,7 +87,7 @@ def test_the_table_is_that_of_all_images_and_units(layer, channels):
 def test_a_tile_is_the_patch_or_what_in_it_excites_the_unit(layer, channels):
     model, data = convnet(channels), Images(channels=channels)
     units = [4, 0, 2]
-    drawing = only(TopPatches(layers=layer, k=3, units=units), model, data)
+    drawing = only(TopPatches(layers=layer, k=3, units=units), model, data=data)
     table = table_of(drawing)
     side = {"0": 3, "3": 9}[layer]
     assert drawing.meta["tile"] == drawing.meta["box"] == [side, side]
@@ -122,7 +116,7 @@ def test_what_is_beyond_the_border_is_light_grey_and_what_does_not_count_mid_gre
         data.images.mul_(0.25)
         data.images[1, :, 0, 21] = 1  # strongest in the corner at the top right
         data.images[0, :, 5, 7] = torch.tensor([0.5, 0.75, 0.5])
-    drawing = only(TopPatches(k=2, units=[0]), model, data)
+    drawing = only(TopPatches(k=2, units=[0]), model, data=data)
     corner, inner = (tile(drawing, 0, 0, column) for column in range(2))
     assert table_of(drawing).boxes[0].tolist() == [[-1, 20, 2, 23], [4, 6, 7, 9]]
     assert (corner[0] == 224).all()
@@ -143,7 +137,7 @@ def test_what_is_beyond_the_border_is_light_grey_and_what_does_not_count_mid_gre
 def test_boxes_larger_than_a_tile_are_shrunk_all_alike():
     model = nn.Sequential(nn.Conv2d(1, 3, (20, 130), padding=(0, 5))).eval()
     data = Images(4, channels=1, size=(24, 150))
-    drawing = only(TopPatches(k=2), model, data)
+    drawing = only(TopPatches(k=2), model, data=data)
     assert drawing.meta["box"] == [20, 130]
     assert drawing.meta["tile"] == [15, 96]
     assert [page.shape for page in drawing.pictures] == [(3 * 16 - 1, 2 * 97 - 1, 3)] * 2
@@ -151,11 +145,11 @@ def test_boxes_larger_than_a_tile_are_shrunk_all_alike():
 
 def test_without_units_sixteen_spread_over_the_layer_get_pictures_and_all_are_kept():
     model, data = convnet(), Images(6)
-    drawing = only(TopPatches(layers="3", k=2), model, data)
+    drawing = only(TopPatches(layers="3", k=2), model, data=data)
     assert drawing.meta["units"] == [0, 1, 3, 4, 5, 6, 8, 9, 10, 11, 13, 14, 15, 16, 18, 19]
     assert drawing.meta["unit_count"] == len(table_of(drawing).values) == 20
     assert drawing.pictures[0].shape[0] == 16 * 10 - 1
-    small = only(TopPatches(layers="0", k=2), model, data)
+    small = only(TopPatches(layers="0", k=2), model, data=data)
     assert small.meta["units"] == [0, 1, 2, 3, 4]
 
 
@@ -167,7 +161,7 @@ def test_without_layers_it_is_the_first_and_the_last_convolution():
 
 def test_a_layer_without_places_shows_whole_images():
     model, data = convnet(), Images(6)
-    drawing = only(TopPatches(layers="7", k=3), model, data)
+    drawing = only(TopPatches(layers="7", k=3), model, data=data)
     table = table_of(drawing)
     scores = model(data.images).detach()
     assert torch.equal(table.image_ids, scores.T.argsort(descending=True)[:, :3])
@@ -180,7 +174,7 @@ def test_a_layer_without_places_shows_whole_images():
 
 def test_max_images_are_spread_over_the_data_and_no_others_are_read():
     model, data = convnet(), Images(20)
-    drawing = only(TopPatches(layers="3", k=3, max_images=7), model, data)
+    drawing = only(TopPatches(layers="3", k=3, max_images=7), model, data=data)
     numbers = [0, 3, 6, 10, 13, 16, 19]
     assert data.read == set(numbers) == set(spread(20, 7))
     expected = top_patches(model, "3", data.images[numbers], k=3)["3"]
@@ -192,7 +186,7 @@ def test_max_images_are_spread_over_the_data_and_no_others_are_read():
 @pytest.mark.parametrize("layer", ["0", "3", "7"])
 def test_more_patches_than_images_leave_places_empty(layer):
     model, data = convnet(), Images(2)
-    drawing = only(TopPatches(layers=layer, k=5, units=[0, 2]), model, data)
+    drawing = only(TopPatches(layers=layer, k=5, units=[0, 2]), model, data=data)
     table = table_of(drawing)
     assert table.values.shape[1] == 5
     assert (table.image_ids[:, :2] >= 0).all()
@@ -209,17 +203,17 @@ def test_more_patches_than_images_leave_places_empty(layer):
 def test_a_network_that_diverged_has_no_strongest_patches_and_is_drawn():
     model, data = convnet(), Images(4)
     nn.init.constant_(model[3].weight, torch.nan)
-    drawing = only(TopPatches(layers="3", k=2), model, data)
+    drawing = only(TopPatches(layers="3", k=2), model, data=data)
     assert (table_of(drawing).image_ids == -1).all()
     assert [(page[:9, :9] == 224).all() for page in drawing.pictures] == [True, True]
 
 
 def test_a_unit_that_diverged_leaves_the_others_as_they_were():
     model, data = convnet(), Images(4)
-    before = only(TopPatches(layers="3", k=2, units=[1, 2]), model, data)
+    before = only(TopPatches(layers="3", k=2, units=[1, 2]), model, data=data)
     with torch.no_grad():
         model[3].weight[1] = torch.nan
-    after = only(TopPatches(layers="3", k=2, units=[1, 2]), model, data)
+    after = only(TopPatches(layers="3", k=2, units=[1, 2]), model, data=data)
     assert (table_of(after).image_ids[1] == -1).all()
     assert all((tile(after, picture, 0, 0) == 224).all() for picture in range(2))
     assert np.array_equal(tile(after, 0, 1, 0), tile(before, 0, 1, 0))
@@ -228,7 +222,7 @@ def test_a_unit_that_diverged_leaves_the_others_as_they_were():
 def test_a_rectifier_that_is_never_above_zero_is_drawn_with_nothing_in_it():
     model, data = convnet(), Images(4)
     nn.init.constant_(model[3].bias, -100)
-    drawing = only(TopPatches(layers="4", k=2, units=[0]), model, data)
+    drawing = only(TopPatches(layers="4", k=2, units=[0]), model, data=data)
     assert (table_of(drawing).values == 0).all()
     assert table_of(drawing).image_ids.tolist() == [[0, 1]] * 20
     down = tile(drawing, 1, 0, 0)
@@ -263,12 +257,12 @@ def test_overlap_and_settled_compare_with_the_drawing_before_layer_by_layer():
 
 def test_a_layer_that_had_another_number_of_units_has_no_drawing_before():
     before = draw(TopPatches(layers="0", k=2), nn.Sequential(nn.Conv2d(3, 4, 3)), Images(4))
-    (drawing,) = draw(TopPatches(layers="0", k=2), convnet(), Images(4), before)
+    drawing = only(TopPatches(layers="0", k=2), convnet(), data=Images(4), before=before)
     assert dict(drawing.scalars) == {}
 
 
 def test_meta_and_captions_say_how_to_read_the_pictures():
-    drawing = only(TopPatches(layers="3", k=2, units=[7, 3]), convnet(), Images(5))
+    drawing = only(TopPatches(layers="3", k=2, units=[7, 3]), convnet(), data=Images(5))
     assert dict(drawing.meta) == {
         "units": [7, 3],
         "k": 2,
@@ -289,7 +283,7 @@ def test_patches_are_shown_as_they_were_before_normalisation():
     model, data = convnet(), Images(5)
     photographs = data.images.clone()
     data.images.mul_(4).sub_(2)
-    drawing = only(TopPatches(layers="3", k=1, units=[3]), model, data, mean=0.5, std=0.25)
+    drawing = only(TopPatches(layers="3", k=1, units=[3]), model, Probe(mean=0.5, std=0.25), data)
     table = table_of(drawing)
     (patch,) = cut_patches(photographs[table.image_ids[3]], table.boxes[3])
     inside = ~patch.isnan().all(0).numpy()
@@ -311,10 +305,10 @@ def photographs_of(batch: dict[str, Tensor]) -> tuple[Tensor, None]:
 
 def test_an_unusual_batch_is_read_with_the_probes_function():
     model, data = convnet(), Upright(5)
-    drawing = only(TopPatches(layers="3", k=2, probe=Probe(batch_fn=photographs_of)), model, data)
+    drawing = only(TopPatches(layers="3", k=2, probe=Probe(batch_fn=photographs_of)), model, data=data)
     assert_same_table(table_of(drawing), top_patches(model, "3", data.images, k=2)["3"])
     with pytest.raises(ValueError, match=r"no images .* in a dict with 'photograph'.*batch_fn"):
-        only(TopPatches(layers="3", k=2), model, data)
+        only(TopPatches(layers="3", k=2), model, data=data)
 
 
 class Noisy(Images):
@@ -325,23 +319,23 @@ class Noisy(Images):
 def test_augmented_data_are_refused_and_no_random_stream_moves():
     model, before = convnet(), torch.get_rng_state()
     with pytest.raises(ValueError, match="an item differs when it is read twice.*data="):
-        only(TopPatches(layers="3", k=2), model, Noisy(5))
+        only(TopPatches(layers="3", k=2), model, data=Noisy(5))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("layers", [None, "7"])
 def test_drawing_leaves_model_and_data_as_found(layers):
     model, data = convnet().train(), Images(6)
-    before, images = snapshot(model), data.images.clone()
-    assert draw(TopPatches(layers=layers, k=2), model, data)
-    assert snapshot(model) == before
+    images = data.images.clone()
+    with left_as_found(model):
+        assert draw(TopPatches(layers=layers, k=2), model, data)
     assert torch.equal(data.images, images)
 
 
 def test_a_model_in_double_precision():
     model, data = convnet().double(), Images(6)
-    drawing = only(TopPatches(layers="3", k=2), model, data)
-    expected = only(TopPatches(layers="3", k=2), convnet(), data)
+    drawing = only(TopPatches(layers="3", k=2), model, data=data)
+    expected = only(TopPatches(layers="3", k=2), convnet(), data=data)
     assert torch.equal(drawing.values["image_ids"], expected.values["image_ids"])
     assert np.array_equal(drawing.pictures[0], expected.pictures[0])
 
@@ -381,7 +375,7 @@ def test_wrong_arguments_are_refused(arguments, message):
 
 def test_a_unit_that_a_layer_lacks_is_named():
     with pytest.raises(ValueError, match=r'^TopPatches\(units=...\): "0" has units 0 to 4\.$'):
-        only(TopPatches(layers="0", units=[2, 5], k=2), convnet(), Images(4))
+        only(TopPatches(layers="0", units=[2, 5], k=2), convnet(), data=Images(4))
 
 
 def test_a_model_without_convolutions_or_that_layer_is_refused_before_the_first_batch():

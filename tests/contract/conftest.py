@@ -1,10 +1,7 @@
 import pytest
+from contract.harness import PACKAGES, all_callbacks
 
-pytest.register_assert_rewrite("contract.harness")
-
-from contract.harness import PACKAGES, all_callbacks  # noqa: E402
-
-from lightning_viz import VizCallback  # noqa: E402
+from lightning_viz import VizCallback
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

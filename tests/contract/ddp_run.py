@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from contract.harness import CleanImages, Draws, all_callbacks, make_trainer, module_class, seed
+from contract.harness import Draws, all_callbacks, make_trainer, module_class
+from helpers.data import CleanImages, seed
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy

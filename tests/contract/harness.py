@@ -1,4 +1,4 @@
-"""Small networks, real Trainers of both packages, and what must be the same before and after."""
+"""Real Trainers of both packages, and what they leave behind."""
 
 import hashlib
 import importlib
@@ -12,16 +12,18 @@ from typing import Any
 import numpy as np
 import torch
 import torchmetrics
+from helpers.checks import bytes_of
+from helpers.data import CleanImages, NoisyImages, seed
+from helpers.networks import network
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 import lightning_viz
 from lightning_viz import Context, Drawing, VizCallback
 from lightning_viz.store import Contents, Record, read_store
 
 PACKAGES = ("pytorch_lightning", "lightning.pytorch")
-BATCHES = 6
 
 
 def all_callbacks() -> list[type[VizCallback]]:
@@ -47,50 +49,12 @@ def give_data(callback: type[VizCallback], **arguments: Any) -> VizCallback:
     return callback(**arguments)
 
 
-class NoisyImages(Dataset[tuple[Tensor, int]]):
-    """Rectangular images, augmented with the three random streams that a leak would move."""
-
-    def __init__(self, channels: int = 3) -> None:
-        self.images = torch.randn(BATCHES * 4, channels, 12, 20, generator=torch.Generator().manual_seed(1))
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        noise = float(np.random.rand()) + random.random() + torch.rand(1)
-        return self.images[index] + 0.1 * noise, index % 3
-
-
-class CleanImages(NoisyImages):
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.images[index], index % 3
-
-
 def loaders(workers: int = 0) -> dict[str, DataLoader[Any]]:
     keep = {"num_workers": workers, "persistent_workers": workers > 0}
     return {
         "train_dataloaders": DataLoader(NoisyImages(), batch_size=4, shuffle=True, **keep),
         "val_dataloaders": DataLoader(CleanImages(), batch_size=4, **keep),
     }
-
-
-def network(channels: int = 3) -> nn.Sequential:
-    """A frozen convolution, a BatchNorm that its owner holds in eval mode, one that learns, dropout."""
-    net = nn.Sequential(
-        nn.Conv2d(channels, 8, 5, stride=2, padding=2),
-        nn.BatchNorm2d(8),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(8, 6, 3),
-        nn.BatchNorm2d(6),
-        nn.ReLU(),
-        nn.Dropout(0.5),
-        nn.Conv2d(6, 4, 1),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(4, 3),
-    )
-    net[3].requires_grad_(False)
-    return net
 
 
 @cache
@@ -215,12 +179,6 @@ def fit(
     return trainer
 
 
-def seed(number: int) -> None:
-    random.seed(number)
-    np.random.seed(number)
-    torch.manual_seed(number)
-
-
 def contents(trainer: Any) -> Contents:
     """What the store of a run holds."""
     return read_store(str(store_of(trainer)))
@@ -276,54 +234,7 @@ def fingerprint(trainer: Any) -> dict[str, str]:
         "numpy stream": np.random.get_state(),
         "python stream": random.getstate(),
     }
-    return {name: hashlib.sha256(b"".join(_bytes(part))).hexdigest()[:12] for name, part in parts.items()}
-
-
-def snapshot(model: nn.Module) -> dict[str, Any]:
-    """What a borrowed model must have again: comparable with ``==``."""
-    hooks = [len(value) for module in model.modules() for key, value in vars(module).items() if key.endswith("_hooks")]
-    return {
-        "modes": [module.training for module in model.modules()],
-        "requires_grad": [parameter.requires_grad for parameter in model.parameters()],
-        "grads": [id(parameter.grad) if parameter.grad is not None else None for parameter in model.parameters()],
-        "grad values": _digest([parameter.grad for parameter in model.parameters()]),
-        "weights": _digest(list(model.parameters())),
-        "buffers": _digest(list(model.buffers())),
-        "buffer objects": [id(buffer) for buffer in model.buffers()],
-        "hooks": hooks,
-        "parameter hooks": [len(parameter._backward_hooks or ()) for parameter in model.parameters()],
-        "streams": _digest([torch.get_rng_state(), np.random.get_state(), random.getstate()]),
-        "cudnn": [getattr(torch.backends.cudnn, flag) for flag in ("enabled", "benchmark", "deterministic")],
-        "deterministic": [
-            torch.are_deterministic_algorithms_enabled(),
-            torch.is_deterministic_algorithms_warn_only_enabled(),
-        ],
-        "lists": _digest(
-            [value for module in model.modules() for value in vars(module).values() if isinstance(value, list)]
-        ),
-        "function modes": [torch._C._len_torch_function_stack(), torch._C._len_torch_dispatch_stack()],
-        "grad mode": [torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")],
-    }
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(b"".join(_bytes(value))).hexdigest()
-
-
-def _bytes(value: Any) -> Iterator[bytes]:
-    if isinstance(value, Tensor):
-        yield value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-    elif isinstance(value, np.ndarray):
-        yield value.tobytes()
-    elif isinstance(value, dict):
-        for key, part in value.items():
-            yield str(key).encode()
-            yield from _bytes(part)
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            yield from _bytes(part)
-    else:
-        yield repr(value).encode()
+    return {name: hashlib.sha256(b"".join(bytes_of(part))).hexdigest()[:12] for name, part in parts.items()}
 
 
 class Draws(VizCallback):

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from contract.harness import CleanImages, make_trainer, module_class, seed
+from contract.harness import make_trainer, module_class
+from helpers.data import CleanImages, seed
 from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger

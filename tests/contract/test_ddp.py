@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from contract.harness import CleanImages, all_callbacks, check_drawn
+from contract.harness import all_callbacks, check_drawn
+from helpers.data import CleanImages
 
 from lightning_viz.store import read_store, read_values
 

@@ -14,9 +14,7 @@ import numpy as np
 import pytest
 import torch
 from contract.harness import (
-    CleanImages,
     Draws,
-    NoisyImages,
     check_drawn,
     contents,
     fingerprint,
@@ -25,8 +23,8 @@ from contract.harness import (
     make_trainer,
     module_class,
     pictures,
-    seed,
 )
+from helpers.data import CleanImages, NoisyImages, seed
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn

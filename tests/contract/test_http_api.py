@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from contract.harness import CleanImages, contents, fit, store_of
+from contract.harness import contents, fit, store_of
+from helpers.data import CleanImages
 from torch import Tensor
 from torch.utils.data import Dataset
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from contract.harness import all_callbacks, check_drawn, contents, fingerprint, fit, module_class, pictures
+from helpers.networks import Calls
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,17 +29,6 @@ def test_two_runs_give_the_same_pictures(package: str, every: list[type[VizCallb
     assert {identity for identity in drawn[0] if drawn[0][identity] != drawn[1][identity]} == set()
     # Training shows in each of them.
     assert len(set(drawn[0].values())) == len(drawn[0])
-
-
-class Rectifies(nn.Module):
-    """Calls a function of torch, where others have an ``nn.ReLU``."""
-
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.function(images)
 
 
 class Checkpointed(nn.Module):
@@ -73,7 +63,7 @@ def _channels_last(net: nn.Sequential) -> None:
 
 
 def _rectifies(function: Callable[[Tensor], Tensor]) -> Callable[[nn.Sequential], None]:
-    return _change(_2=lambda _: Rectifies(function), _5=lambda _: Rectifies(function))
+    return _change(_2=lambda _: Calls(function), _5=lambda _: Calls(function))
 
 
 def _nothing(net: nn.Sequential) -> None:

@@ -12,17 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from contract.harness import (
-    CleanImages,
-    DrawsAlways,
-    contents,
-    fit,
-    loaders,
-    make_trainer,
-    module_class,
-    snapshot,
-    with_code_of_their_own,
-)
+from contract.harness import DrawsAlways, contents, fit, loaders, make_trainer, module_class, with_code_of_their_own
+from helpers.checks import snapshot
+from helpers.data import CleanImages
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from contract.harness import (
-    CleanImages,
     Draws,
     check_drawn,
     contents,
@@ -20,9 +19,9 @@ from contract.harness import (
     manual_class,
     module_class,
     pictures,
-    seed,
     store_of,
 )
+from helpers.data import CleanImages, seed
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, IterableDataset

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from helpers.data import NOT_RETURNED, RETURNED, SCORES
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 from torchvision.transforms import v2
@@ -316,16 +317,10 @@ def test_without_mean_and_std_the_scale_is_said():
     assert how == f"scaled from {low:.3g}..{high:.3g}: the probe has no mean and std"
 
 
-SCORES = torch.rand(5, 4, generator=torch.Generator().manual_seed(1))
-
-
 @pytest.mark.parametrize(
     ("output", "returned"),
     [
-        (None, SCORES),
-        ("logits", {"loss": 0.1, "logits": SCORES}),
-        (1, ("features", SCORES)),
-        (-1, ["x", SCORES]),
+        *RETURNED,
         ("picture", Batch(SCORES)),
         (lambda returned: returned["head"][0], {"head": [SCORES]}),
     ],
@@ -334,22 +329,9 @@ def test_scores_are_found_in_what_the_model_returned(output, returned):
     assert Probe(output=output).scores(returned) is SCORES
 
 
-@pytest.mark.parametrize(
-    ("output", "returned", "message"),
-    [
-        (
-            None,
-            {"loss": 0.1, "logits": SCORES},
-            "returned a dict with keys 'loss', 'logits', and output=None gives a dict",
-        ),
-        ("scores", {"logits": SCORES}, "returned a dict with keys 'logits', and output='scores' gives a NoneType"),
-        (2, (SCORES,), "returned a tuple, and output=2 gives a NoneType"),
-        ("logits", (SCORES,), "returned a tuple, and output='logits' gives a NoneType"),
-        ("loss", {"loss": 0.1}, "output='loss' gives a float"),
-    ],
-)
+@pytest.mark.parametrize(("output", "returned", "message"), NOT_RETURNED)
 def test_scores_that_are_not_there_are_described(output, returned, message):
-    with pytest.raises(TypeError, match=rf"{message}.*a key, an index or a function: Probe\(output=...\)"):
+    with pytest.raises(TypeError, match=rf"returned {message}.*a key, an index or a function: Probe\(output=...\)"):
         Probe(output=output).scores(returned)
 
 

@@ -3,7 +3,8 @@ from contextlib import nullcontext
 import pytest
 import torch
 from captum.attr import LayerActivation
-from contract.harness import network, snapshot
+from helpers.checks import left_as_found
+from helpers.networks import in_training
 from torch import Tensor, nn
 
 from lightning_viz.functional import activation_maps
@@ -111,13 +112,9 @@ def test_maps_are_float32_whatever_the_model_computes_in(dtype):
 
 @pytest.mark.parametrize("surroundings", [nullcontext, torch.no_grad, torch.inference_mode])
 def test_a_model_in_training_is_left_as_found(surroundings):
-    model = network().train()
-    model[4].eval()
-    model(IMAGES).sum().backward()
-    images, before = IMAGES.clone(), snapshot(model)
-    with surroundings():
+    model, images = in_training(IMAGES), IMAGES.clone()
+    with left_as_found(model), surroundings():
         maps = activation_maps(model, "3", images)
-    assert snapshot(model) == before
     assert torch.equal(images, IMAGES)
     assert torch.equal(maps, model.eval()[:4](IMAGES))
 
@@ -140,10 +137,8 @@ def test_images_that_a_model_works_on_in_place_are_left_untouched():
 )
 def test_wrong_arguments_are_refused_and_the_model_is_left_as_found(layer, images, message):
     model = Twice().train()
-    before = snapshot(model)
-    with pytest.raises(ValueError, match=message):
+    with left_as_found(model), pytest.raises(ValueError, match=message):
         activation_maps(model, layer, images)
-    assert snapshot(model) == before
 
 
 def test_an_output_that_is_no_stack_of_maps_is_refused_with_the_cure():

@@ -6,18 +6,16 @@ import pytest
 import torch
 import torchvision
 from captum.attr import GuidedGradCam, LayerGradCam, Saliency
-from contract.harness import network, snapshot
-from functional.networks import calibrated
+from helpers.checks import assert_same_map, left_as_found
+from helpers.known import PHOTOS, small_swin, small_vit, torchvision_model
+from helpers.networks import Calls, convnet, in_training
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-from torchvision.models.swin_transformer import SwinTransformer
-from torchvision.models.vision_transformer import VisionTransformer
 
 from lightning_viz.functional import grad_cam, guided_grad_cam, saliency
 from lightning_viz.functional.attribution import grad_cam_layer
 
 IMAGES = torch.randn(2, 3, 12, 20, generator=torch.Generator().manual_seed(0))
-PHOTOS = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
 
 METHODS: dict[str, Callable[..., Tensor]] = {
     "saliency": saliency,
@@ -76,44 +74,9 @@ class TokenMixer(nn.Module):
         return self.head(self.behind(tokens)[:, 0])
 
 
-def convnet(rectify: nn.Module, channels: int = 3, classes: int = 5) -> nn.Sequential:
-    """Overlapping pooling; the last map is layer 6."""
-    torch.manual_seed(0)
-    maps = [nn.Conv2d(channels, 6, 3), rectify, nn.MaxPool2d(3, 2), nn.Conv2d(6, 8, 3, padding=1), rectify]
-    return nn.Sequential(
-        *maps, nn.Conv2d(8, 8, 3, padding=1), rectify, nn.Flatten(), nn.Linear(8 * 4 * 8, classes)
-    ).eval()
-
-
-class Functional(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x)
-
-
-def torchvision_model(name: str, **arguments: object) -> nn.Module:
-    """With weights of its own initialisation and statistics of our images."""
-    torch.manual_seed(0)
-    model = getattr(torchvision.models, name)(num_classes=5, **arguments).double()
-    return calibrated(model, PHOTOS.double())
-
-
-def small_swin() -> SwinTransformer:
-    torch.manual_seed(0)
-    return SwinTransformer([4, 4], 24, [2, 2], [2, 4], [4, 4], num_classes=5).eval()
-
-
-def small_vit() -> VisionTransformer:
-    """As torchvision makes it: with a head of zeros."""
-    torch.manual_seed(0)
-    return VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=5).eval()
-
-
-def assert_same_map(ours: Tensor, theirs: Tensor) -> None:
-    theirs = theirs.detach()
-    assert ours.shape == theirs.shape
-    assert ours.dtype == torch.float32
-    assert theirs.abs().max() > 0
-    assert (ours - theirs).abs().max() <= 1e-6 * theirs.abs().max()
+def deep(rectify: nn.Module | None = None, **sizes: int) -> nn.Sequential:
+    """Three convolutions and one rectifier; the last map is layer 6."""
+    return convnet(depth=3, rectify=rectify or nn.ReLU(), **sizes)
 
 
 def captum_saliency(model: nn.Module, images: Tensor, classes: object) -> Tensor:
@@ -134,14 +97,14 @@ def captum_guided_grad_cam(model: nn.Module, layer: str, images: Tensor, classes
 @pytest.mark.parametrize("classes", [2, torch.tensor([4, 0])])
 @pytest.mark.parametrize("channels", [1, 3, 6])
 def test_all_methods_are_those_of_captum(channels, classes):
-    model, images = convnet(nn.ReLU(), channels), torch.randn(2, channels, 12, 20)
+    model, images = deep(channels=channels), torch.randn(2, channels, 12, 20)
     assert_same_map(saliency(model, images, classes), captum_saliency(model, images, classes))
     assert_same_map(grad_cam(model, "6", images, classes), captum_grad_cam(model, "6", images, classes))
     assert_same_map(guided_grad_cam(model, "6", images, classes), captum_guided_grad_cam(model, "6", images, classes))
 
 
 def test_rectifiers_that_are_functions_count_as_modules_do_and_captum_does_not_see_them():
-    functional, modules = convnet(Functional()), convnet(nn.ReLU())
+    functional, modules = deep(Calls(F.relu)), deep()
     oracle = captum_guided_grad_cam(modules, "6", IMAGES, 1)
     assert_same_map(guided_grad_cam(functional, "6", IMAGES, 1), oracle)
     unguided = captum_guided_grad_cam(functional, "6", IMAGES, 1)
@@ -185,7 +148,7 @@ def test_grad_cam_of_a_linear_head_is_its_weighted_sum_of_maps():
 
 
 def test_guided_grad_cam_is_the_guided_gradient_times_the_enlarged_map():
-    model = convnet(nn.ReLU())
+    model = deep()
     ratio = guided_grad_cam(model, "6", IMAGES, 1) / guided_grad_cam(model, "2", IMAGES, 1)
     maps = [grad_cam(model, layer, IMAGES, 1)[:, None] for layer in ("6", "2")]
     large = [F.interpolate(one, (12, 20), mode="bilinear", align_corners=False) for one in maps]
@@ -197,7 +160,7 @@ def test_guided_grad_cam_is_the_guided_gradient_times_the_enlarged_map():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_without_classes_it_is_the_prediction(method):
-    model = convnet(nn.ReLU())
+    model = deep()
     predicted = model(IMAGES).argmax(1)
     assert torch.equal(METHODS[method](model, IMAGES), METHODS[method](model, IMAGES, predicted))
     assert not torch.equal(METHODS[method](model, IMAGES), METHODS[method](model, IMAGES, (predicted + 1) % 5))
@@ -205,7 +168,7 @@ def test_without_classes_it_is_the_prediction(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_images_do_not_see_each_other(method):
-    model, classes = convnet(nn.ReLU()), [3, 1]
+    model, classes = deep(), [3, 1]
     together = METHODS[method](model, IMAGES, classes)
     for number, one in enumerate(IMAGES):
         torch.testing.assert_close(METHODS[method](model, one[None], classes[number])[0], together[number])
@@ -213,7 +176,7 @@ def test_images_do_not_see_each_other(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_single_score_speaks_for_class_1_and_its_negative_for_class_0(method):
-    one = convnet(nn.ReLU(), classes=1)
+    one = deep(classes=1)
     two = Returning(one, lambda score: torch.cat([-score, score], dim=1))
     flat = Returning(one, lambda score: score[:, 0])
     for classes in (0, 1, [0, 1], None):
@@ -237,7 +200,7 @@ def test_a_single_score_speaks_for_class_1_and_its_negative_for_class_0(method):
     ids=["key", "index", "from the end", "attribute", "function"],
 )
 def test_the_scores_may_be_anywhere_in_what_the_model_returns(pack, output, method):
-    model = convnet(nn.ReLU())
+    model = deep()
     maps = METHODS[method](Returning(model, pack), IMAGES, 2, output=output)
     assert torch.equal(maps, METHODS[method](model, IMAGES, 2))
 
@@ -245,7 +208,7 @@ def test_the_scores_may_be_anywhere_in_what_the_model_returns(pack, output, meth
 @pytest.mark.parametrize("method", METHODS)
 def test_where_the_scores_are_must_be_said(method):
     who = "saliency" if method == "saliency" else "grad_cam"
-    model = Returning(convnet(nn.ReLU()), lambda scores: {"logits": scores})
+    model = Returning(deep(), lambda scores: {"logits": scores})
     with pytest.raises(TypeError, match=rf"{who}: the model returned a dict with keys 'logits'.*{who}\(output=...\)"):
         METHODS[method](model, IMAGES)
 
@@ -264,16 +227,14 @@ def test_where_the_scores_are_must_be_said(method):
     ],
 )
 def test_wrong_arguments_are_refused_and_the_model_is_left_as_found(call, message):
-    model = convnet(nn.ReLU()).train()
-    before = snapshot(model)
-    with pytest.raises(ValueError, match=message):
+    model = deep().train()
+    with left_as_found(model), pytest.raises(ValueError, match=message):
         call(model)
-    assert snapshot(model) == before
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_scores_without_a_derivative_are_refused_with_the_reason(method):
-    model = Returning(convnet(nn.ReLU()), lambda scores: scores.detach())
+    model = Returning(deep(), lambda scores: scores.detach())
     with pytest.raises(ValueError, match=r"no derivative.*no_grad, detach|no layer of Returning"):
         METHODS[method](model, IMAGES)
 
@@ -281,13 +242,9 @@ def test_scores_without_a_derivative_are_refused_with_the_reason(method):
 @pytest.mark.parametrize("surroundings", [nullcontext, torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_model_in_training_is_left_as_found(method, surroundings):
-    model = network().train()
-    model[4].eval()
-    model(IMAGES).sum().backward()
-    images, before = IMAGES.clone(), snapshot(model)
-    with surroundings():
+    model, images = in_training(IMAGES), IMAGES.clone()
+    with left_as_found(model), surroundings():
         maps = METHODS[method](model, images, 1)
-    assert snapshot(model) == before
     assert torch.equal(images, IMAGES)
     assert not maps.requires_grad
     assert torch.equal(maps, METHODS[method](model.eval(), IMAGES, 1))
@@ -295,7 +252,7 @@ def test_a_model_in_training_is_left_as_found(method, surroundings):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_images_made_in_inference_mode_and_of_a_graph_are_fine(method):
-    model = convnet(nn.ReLU())
+    model = deep()
     expected = METHODS[method](model, IMAGES, 1)
     with torch.inference_mode():
         assert torch.equal(METHODS[method](model, IMAGES.clone(), 1), expected)
@@ -304,7 +261,7 @@ def test_images_made_in_inference_mode_and_of_a_graph_are_fine(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_deterministic_algorithms_are_enough(method):
-    model = convnet(nn.ReLU(inplace=True))
+    model = deep(nn.ReLU(inplace=True))
     expected = METHODS[method](model, IMAGES, 1)
     torch.use_deterministic_algorithms(True)
     try:
@@ -315,7 +272,7 @@ def test_deterministic_algorithms_are_enough(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_model_that_works_on_its_images_in_place_does_not_change_them(method):
-    model = nn.Sequential(nn.Hardtanh(-1, 1, inplace=True), convnet(nn.ReLU()))
+    model = nn.Sequential(nn.Hardtanh(-1, 1, inplace=True), deep())
     images = IMAGES.clone()
     maps = METHODS[method](model, images, 1)
     assert torch.equal(images, IMAGES)
@@ -324,13 +281,13 @@ def test_a_model_that_works_on_its_images_in_place_does_not_change_them(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_model_whose_weights_are_all_frozen_has_maps_too(method):
-    model = convnet(nn.ReLU())
+    model = deep()
     expected = METHODS[method](model, IMAGES, 1)
     assert torch.equal(METHODS[method](model.requires_grad_(False), IMAGES, 1), expected)
 
 
 def test_all_zero_maps_are_zeros():
-    model = convnet(nn.ReLU())
+    model = deep()
     nn.init.zeros_(model[-1].weight)
     for method in METHODS.values():
         maps = method(model, IMAGES, 1)
@@ -339,7 +296,7 @@ def test_all_zero_maps_are_zeros():
 
 
 def test_images_that_are_not_numbers_give_maps_that_are_not():
-    model, images = convnet(nn.ReLU()), IMAGES.clone()
+    model, images = deep(), IMAGES.clone()
     images[0] = torch.nan
     maps = grad_cam(model, None, images, 1)
     assert maps[0].isnan().all()
@@ -377,11 +334,10 @@ def test_the_default_layer_of_a_pyramid_with_a_fixed_grid_shows_its_last_feature
 
 
 def test_the_default_layer_of_a_vision_transformer_is_the_input_of_its_last_attention_though_its_head_is_zero():
-    model = small_vit()
+    model = small_vit(zero_head=True)
     assert not model.heads.head.weight.any()
-    before = snapshot(model)
-    assert grad_cam_layer(model, PHOTOS[:, :, :32, :32]) == "encoder.layers.encoder_layer_1.ln_1"
-    assert snapshot(model) == before
+    with left_as_found(model):
+        assert grad_cam_layer(model, PHOTOS[:, :, :32, :32]) == "encoder.layers.encoder_layer_1.ln_1"
     nn.init.normal_(model.heads.head.weight)
     maps = grad_cam(model, None, PHOTOS[:, :, :32, :32], 1)
     assert maps.shape == (2, 4, 4)
@@ -425,7 +381,7 @@ def test_the_default_layer_is_found_behind_a_rectifier_that_runs_again_without_p
 
 
 def test_a_compiled_model_is_like_its_original():
-    model = convnet(nn.ReLU())
+    model = deep()
     compiled = torch.compile(model, backend="eager")
     for method in METHODS.values():
         assert torch.equal(method(compiled, IMAGES, 1), method(model, IMAGES, 1))
@@ -457,7 +413,7 @@ def test_a_layer_whose_output_is_no_stack_of_maps_is_refused_with_the_cure():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_model_of_double_precision_has_the_same_maps(method):
-    model = convnet(nn.ReLU())
+    model = deep()
     expected = METHODS[method](model, IMAGES, 1)
     maps = METHODS[method](model.double(), IMAGES.double(), 1)
     assert maps.dtype == torch.float32
@@ -466,7 +422,7 @@ def test_a_model_of_double_precision_has_the_same_maps(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_model_of_half_precision_has_float32_maps(method):
-    model, images = convnet(nn.ReLU()).bfloat16(), IMAGES.bfloat16()
+    model, images = deep().bfloat16(), IMAGES.bfloat16()
     maps = METHODS[method](model, images, 1)
     assert maps.dtype == torch.float32
     assert maps.isfinite().all()
@@ -478,4 +434,4 @@ def test_no_warning_is_left_for_the_user():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for method in METHODS.values():
-            assert method(convnet(nn.ReLU(inplace=True)), IMAGES, 1).any()
+            assert method(deep(nn.ReLU(inplace=True)), IMAGES, 1).any()

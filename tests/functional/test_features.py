@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 import torch
-from contract.harness import CleanImages, network, snapshot
+from helpers.checks import left_as_found
+from helpers.data import CleanImages
+from helpers.networks import network
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision import models
@@ -90,10 +92,9 @@ def test_by_default_it_is_the_input_of_the_last_linear_layer_that_runs(
 ) -> None:
     torch.manual_seed(0)
     model = make().train()
-    before = snapshot(model)
-    features = collect_features(model, IMAGES, batch_size=4)
-    assert feature_layer(model, IMAGES) == last
-    assert snapshot(model) == before
+    with left_as_found(model):
+        features = collect_features(model, IMAGES, batch_size=4)
+        assert feature_layer(model, IMAGES) == last
     expected = heard(model, last, IMAGES, inputs=True)
     assert features.dtype == torch.float32
     assert features.device.type == "cpu"
@@ -233,12 +234,11 @@ def test_the_model_is_left_as_found_also_after_an_error() -> None:
     model = network().train()
     model[1].eval()
     model[3].weight.grad = torch.ones_like(model[3].weight)
-    before = snapshot(model)
-    with pytest.raises(ArithmeticError):
-        collect_features(model, IMAGES, lambda lent, images: 1 / 0)
-    with pytest.raises(RuntimeError):
-        collect_features(model, [IMAGES, IMAGES[:, :2]])
-    assert snapshot(model) == before
+    with left_as_found(model):
+        with pytest.raises(ArithmeticError):
+            collect_features(model, IMAGES, lambda lent, images: 1 / 0)
+        with pytest.raises(RuntimeError):
+            collect_features(model, [IMAGES, IMAGES[:, :2]])
 
 
 @pytest.mark.parametrize("device", ["cpu"] + ["cuda"] * torch.cuda.is_available())

@@ -5,8 +5,9 @@ from contextlib import nullcontext
 import pytest
 import torch
 from captum.attr import Occlusion
-from contract.harness import network, snapshot
-from functional.occluding import IMAGES, Does, Truth, convnet, head, loop, mean_over_squares, places, shares_of
+from helpers.checks import left_as_found
+from helpers.networks import Does, head, in_training, network
+from helpers.occluding import IMAGES, Truth, loop, mean_over_squares, places, settled_convnet, shares_of
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -17,17 +18,17 @@ from lightning_viz.functional import occlusion_map
 
 
 def test_the_results_are_maps_of_places_and_of_pixels():
-    found = occlusion_map(convnet(), IMAGES, square=5, stride=4, layer="4")
+    found = occlusion_map(settled_convnet(), IMAGES, square=5, stride=4, layer="4")
     assert found.probability.shape == found.predicted.shape == found.activity.shape == (2, 4, 6)
     assert found.drop.shape == (2, 16, 24)
     assert {one.dtype for one in (found.probability, found.drop, found.activity)} == {torch.float32}
     assert found.predicted.dtype == torch.int64
     assert not any(one.requires_grad for one in found)
-    assert occlusion_map(convnet(), IMAGES, square=5).activity is None
+    assert occlusion_map(settled_convnet(), IMAGES, square=5).activity is None
 
 
 def test_predicted_is_the_most_likely_class():
-    model = convnet()
+    model = settled_convnet()
     with torch.no_grad():
         model[6][1].weight.mul_(10)
     truth = loop(model, IMAGES, 7, 2)
@@ -39,7 +40,7 @@ def test_predicted_is_the_most_likely_class():
 
 @pytest.mark.parametrize(("square", "stride"), [(4, 4), (4, 3), (5, 1), (3, 5), (1, 2), (16, 3)])
 def test_drop_is_the_mean_over_the_squares_that_cover_a_pixel(square, stride):
-    model, classes = convnet(), [3, 1]
+    model, classes = settled_convnet(), [3, 1]
     truth = loop(model, IMAGES, square, stride)
     before = truth.clean.softmax(1)[[0, 1], classes]
     fall = before[:, None, None] - shares_of(truth, classes)
@@ -52,7 +53,7 @@ def test_drop_is_the_mean_over_the_squares_that_cover_a_pixel(square, stride):
 @pytest.mark.parametrize("layer", ["0", "2", "3", "5", "6.0", "6"])
 @pytest.mark.parametrize("unit", [None, 2])
 def test_activity_is_the_sum_of_a_units_map(layer, unit):
-    model = convnet()
+    model = settled_convnet()
     for number, image in enumerate(IMAGES):
         truth = loop(model, image[None], 5, 4, layer=layer if layer not in ("6.0", "6") else None)
         with torch.no_grad():
@@ -121,7 +122,7 @@ def test_of_a_layer_that_runs_twice_the_last_time_counts():
 
 @pytest.mark.parametrize("classes", [2, [4, 0], torch.tensor([4, 0]), (1, 1)])
 def test_one_class_for_all_images_or_one_for_each(classes):
-    model = convnet()
+    model = settled_convnet()
     each = [classes] * 2 if isinstance(classes, int) else [int(number) for number in classes]
     found = occlusion_map(model, IMAGES, classes, 5, 4)
     assert (found.probability - shares_of(loop(model, IMAGES, 5, 4), each)).abs().max() <= 1e-5
@@ -131,7 +132,7 @@ def test_one_class_for_all_images_or_one_for_each(classes):
 
 
 def test_without_classes_it_is_the_prediction_for_the_whole_image():
-    model = convnet()
+    model = settled_convnet()
     predicted = model(IMAGES).argmax(1)
     found, expected = occlusion_map(model, IMAGES, None, 5, 4), occlusion_map(model, IMAGES, predicted, 5, 4)
     assert torch.equal(found.probability, expected.probability)
@@ -140,7 +141,7 @@ def test_without_classes_it_is_the_prediction_for_the_whole_image():
 
 
 def test_what_makes_probabilities_of_scores():
-    model = convnet()
+    model = settled_convnet()
     scores = loop(model, IMAGES, 5, 4).scores[..., 3]
     sigmoid = occlusion_map(model, IMAGES, 3, 5, 4, activation="sigmoid")
     none = occlusion_map(model, IMAGES, 3, 5, 4, activation="none")
@@ -150,7 +151,7 @@ def test_what_makes_probabilities_of_scores():
 
 @pytest.mark.parametrize("flat", [False, True])
 def test_a_single_output_speaks_for_two_classes(flat):
-    one = convnet(classes=1)
+    one = settled_convnet(classes=1)
     model = Does(lambda s, x: s.one(x)[:, 0], one=one) if flat else one
     yes = loop(one, IMAGES, 5, 4).scores[..., 0].sigmoid()
     for number, expected in enumerate([1 - yes, yes]):
@@ -177,7 +178,7 @@ class Packed:
     ids=["key", "index", "attribute", "function", "function that computes"],
 )
 def test_the_scores_may_be_anywhere_in_what_the_model_returns(pack, output, said):
-    model = convnet()
+    model = settled_convnet()
     found = occlusion_map(Does(lambda s, x: pack(s.model(x)), model=model), IMAGES, 2, 5, 4, output=output)
     torch.testing.assert_close(found.probability, occlusion_map(model, IMAGES, 2, 5, 4).probability)
     assert said() == []
@@ -217,13 +218,13 @@ def test_blur_hides_details_only():
     blurred = gaussian_filter(images.numpy(), sigma=3, axes=(2, 3), mode="mirror", truncate=2)
     expected = torch.from_numpy(blurred)[:, :, 8::16, 8::16].permute(0, 2, 3, 1)
     assert (seen - expected).abs().max() <= 1e-5
-    plain = occlusion_map(convnet(), torch.full((1, 3, 16, 24), 0.7), 1, 5, 4, "blur")
+    plain = occlusion_map(settled_convnet(), torch.full((1, 3, 16, 24), 0.7), 1, 5, 4, "blur")
     assert plain.drop.abs().max() <= 1e-6
 
 
 @pytest.mark.parametrize("fill", [0.0, 0.7, [1.0, -2.0, 0.5], torch.tensor([1.0, -2.0, 0.5]), "mean", "blur"])
 def test_fills_are_as_in_a_loop(fill):
-    model = convnet()
+    model = settled_convnet()
 
     def hidden(image: Tensor) -> Tensor:
         if isinstance(fill, str) and fill == "mean":
@@ -252,7 +253,7 @@ def test_a_linear_model_has_a_closed_form():
 @pytest.mark.parametrize(("square", "stride"), [(4, 4), (8, 8), (4, 2), (8, 4), (2, 1), (16, 8)])
 @pytest.mark.parametrize("fill", [0.0, 0.6])
 def test_drop_is_captums_where_its_windows_reach_the_border(square, stride, fill):
-    model, classes = convnet(), torch.tensor([3, 1])
+    model, classes = settled_convnet(), torch.tensor([3, 1])
     peer = Occlusion(lambda images: model(images).softmax(1))
     theirs = peer.attribute(
         IMAGES, (3, square, square), (3, stride, stride), baselines=fill, target=classes, perturbations_per_eval=8
@@ -292,7 +293,7 @@ def test_a_seventh_of_the_image_by_quarters_and_the_last_square_flush(size, squa
 
 @pytest.mark.parametrize("batch_size", [1, 7, 23, 24, 25, 1000])
 def test_how_many_places_at_once_does_not_matter(batch_size):
-    model = convnet()
+    model = settled_convnet()
     expected = occlusion_map(model, IMAGES, 3, 5, 4, layer="4", unit=1)
     found = occlusion_map(model, IMAGES, 3, 5, 4, layer="4", unit=1, batch_size=batch_size)
     for one, other in zip(found, expected, strict=True):
@@ -305,13 +306,9 @@ def test_how_many_places_at_once_does_not_matter(batch_size):
 @pytest.mark.parametrize("surroundings", [nullcontext, torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("layer", [None, "3"])
 def test_a_model_in_training_is_left_as_found(layer, surroundings):
-    model = network().train()
-    model[4].eval()
-    model(IMAGES).sum().backward()
-    images, before = IMAGES.clone(), snapshot(model)
-    with surroundings():
+    model, images = in_training(IMAGES), IMAGES.clone()
+    with left_as_found(model), surroundings():
         found = occlusion_map(model, images, 1, 5, 4, layer=layer)
-    assert snapshot(model) == before
     assert torch.equal(images, IMAGES)
     expected = occlusion_map(model.eval(), IMAGES, 1, 5, 4, layer=layer)
     assert torch.equal(found.probability, expected.probability)
@@ -320,9 +317,8 @@ def test_a_model_in_training_is_left_as_found(layer, surroundings):
 
 def test_it_is_left_as_found_also_where_it_falls_back_and_after_an_error(said):
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4, affine=True), network(4)).train()
-    before = snapshot(model)
-    occlusion_map(model, IMAGES, 1, 5, 4)
-    assert snapshot(model) == before
+    with left_as_found(model):
+        occlusion_map(model, IMAGES, 1, 5, 4)
     calls = []
 
     def broken(module: nn.Module, inputs: object) -> None:
@@ -331,15 +327,13 @@ def test_it_is_left_as_found_also_where_it_falls_back_and_after_an_error(said):
             raise ArithmeticError
 
     handle = model[2].register_forward_pre_hook(broken)
-    before = snapshot(model)
-    with pytest.raises(ArithmeticError):
+    with left_as_found(model), pytest.raises(ArithmeticError):
         occlusion_map(model, IMAGES, 1, 5, 4, layer="0")
-    assert snapshot(model) == before
     handle.remove()
 
 
 def test_images_made_in_inference_mode_and_of_a_graph_are_fine():
-    model = convnet()
+    model = settled_convnet()
     expected = occlusion_map(model, IMAGES, 1, 5, 4).probability
     with torch.inference_mode():
         assert torch.equal(occlusion_map(model, IMAGES.clone(), 1, 5, 4).probability, expected)
@@ -349,7 +343,7 @@ def test_images_made_in_inference_mode_and_of_a_graph_are_fine():
 
 
 def test_a_model_of_half_precision():
-    model, images = convnet().bfloat16(), IMAGES.bfloat16()
+    model, images = settled_convnet().bfloat16(), IMAGES.bfloat16()
     found = occlusion_map(model, images, 3, 5, 4, layer="4", unit=1)
     truth = loop(model, images, 5, 4)
     assert {one.dtype for one in (found.probability, found.drop, found.activity)} == {torch.float32}
@@ -357,8 +351,8 @@ def test_a_model_of_half_precision():
 
 
 def test_a_model_that_keeps_channels_last(said):
-    model = convnet().to(memory_format=torch.channels_last)
-    expected = occlusion_map(convnet(), IMAGES, 3, 5, 4).probability
+    model = settled_convnet().to(memory_format=torch.channels_last)
+    expected = occlusion_map(settled_convnet(), IMAGES, 3, 5, 4).probability
     found = occlusion_map(model, IMAGES.to(memory_format=torch.channels_last), 3, 5, 4).probability
     assert (found - expected).abs().max() <= 1e-6
     assert said() == []
@@ -366,16 +360,15 @@ def test_a_model_that_keeps_channels_last(said):
 
 @pytest.mark.parametrize("inside", [False, True])
 def test_a_compiled_model(inside):
-    model = convnet()
+    model = settled_convnet()
     expected = occlusion_map(model, IMAGES, 3, 5, 4, layer="6.1", unit=1)
     if inside:
         model[6] = torch.compile(model[6], backend="eager")
     else:
         model = torch.compile(model, backend="eager")
     model(IMAGES)
-    before = snapshot(model)
-    found = occlusion_map(model, IMAGES, 3, 5, 4, layer="6.1", unit=1)
-    assert snapshot(model) == before
+    with left_as_found(model):
+        found = occlusion_map(model, IMAGES, 3, 5, 4, layer="6.1", unit=1)
     torch.testing.assert_close(found.probability, expected.probability)
     torch.testing.assert_close(found.activity, expected.activity)
 
@@ -404,23 +397,21 @@ def test_a_compiled_model(inside):
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_refused_and_the_model_is_left_as_found(images, options, message):
-    model = convnet().train()
-    before = snapshot(model)
-    with pytest.raises(ValueError, match=message):
+    model = settled_convnet().train()
+    with left_as_found(model), pytest.raises(ValueError, match=message):
         occlusion_map(model, images, **options)
-    assert snapshot(model) == before
 
 
 def test_where_the_scores_are_must_be_said():
-    model = Does(lambda s, x: {"logits": s.model(x)}, model=convnet())
+    model = Does(lambda s, x: {"logits": s.model(x)}, model=settled_convnet())
     with pytest.raises(TypeError, match=r"occlusion_map: .* keys 'logits'.*occlusion_map\(output=...\)"):
         occlusion_map(model, IMAGES)
-    maps = Does(lambda s, x: s.model[:5](x), model=convnet())
+    maps = Does(lambda s, x: s.model[:5](x), model=settled_convnet())
     with pytest.raises(ValueError, match=r"occlusion_map: the class scores must be \(N, classes\)"):
         occlusion_map(maps, IMAGES)
 
 
 def test_a_layer_that_does_not_run_is_refused():
-    model = Does(lambda s, x: s.model(x), model=convnet(), idle=nn.Conv2d(3, 3, 1))
+    model = Does(lambda s, x: s.model(x), model=settled_convnet(), idle=nn.Conv2d(3, 3, 1))
     with pytest.raises(ValueError, match='occlusion_map: layer "idle" does not run'):
         occlusion_map(model, IMAGES, layer="idle")

@@ -1,14 +1,17 @@
 """Receptive fields against what moves a position: by changing rows and columns of pixels, and by formula."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import cache
 
 import pytest
 import torch
 import torchvision
-from contract.harness import network, snapshot
+from helpers.checks import left_as_found
+from helpers.known import small_vit
+from helpers.networks import Does, network
+from helpers.pieces import branches, gate_of_places, shuffle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -17,7 +20,6 @@ from torchvision.models.convnext import CNBlockConfig, ConvNeXt, LayerNorm2d
 from torchvision.models.densenet import DenseNet
 from torchvision.models.mobilenetv2 import MobileNetV2
 from torchvision.models.swin_transformer import SwinTransformer
-from torchvision.models.vision_transformer import VisionTransformer
 
 from lightning_viz.functional import ReceptiveField, receptive_field
 from lightning_viz.functional.receptive_field import receptive_fields
@@ -26,20 +28,6 @@ SIZE = (44, 52)
 
 GAP = 8
 """More than the pixels that a field may leave out between two that it sees."""
-
-
-class Does(nn.Module):
-    """A forward that is a function of the module and the images."""
-
-    def __init__(self, does: Callable[["Does", Tensor], Tensor], **parts: nn.Module) -> None:
-        super().__init__()
-        self.does = does
-        for name, part in parts.items():
-            setattr(self, name, part)
-        self.end = nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.end(self.does(self, x))
 
 
 def araujo(windows: Sequence[tuple[int, int, int]]) -> ReceptiveField:
@@ -140,17 +128,6 @@ def pooling(draw: st.DrawFn) -> nn.Module:
     return nn.MaxPool2d(kernel, stride, padding, dilation, ceil_mode=ceil)
 
 
-def branches(draw: st.DrawFn) -> nn.Module:
-    stride = draw(st.integers(1, 2))
-    return Does(
-        lambda self, x: self.join(torch.cat([self.one(x), F.relu(self.two(x)), self.three(x)], 1)),
-        one=nn.Conv2d(4, 2, 1, stride),
-        two=nn.Sequential(nn.Conv2d(4, 2, 3, stride, 1), nn.Conv2d(2, 2, (1, 5), padding=(0, 2))),
-        three=nn.MaxPool2d(3, stride, 1),
-        join=nn.Conv2d(8, 4, 1),
-    )
-
-
 def residual(draw: st.DrawFn) -> nn.Module:
     stride, in_place = draw(st.integers(1, 2)), draw(st.booleans())
 
@@ -170,19 +147,6 @@ def rectifier(draw: st.DrawFn) -> nn.Module:
     forms = [F.relu, torch.relu, F.silu, F.elu, lambda x: x.clamp(min=0), lambda x: 0.5 * x + x / 3]
     form = draw(st.sampled_from(forms))
     return Does(lambda self, x: form(x))
-
-
-def gate_of_places(draw: st.DrawFn) -> nn.Module:
-    return Does(lambda self, x: x * torch.sigmoid(self.conv(x)), conv=nn.Conv2d(4, 4, 3, padding=1))
-
-
-def shuffle(draw: st.DrawFn) -> nn.Module:
-    def forward(self: Does, x: Tensor) -> Tensor:
-        left, right = x.chunk(2, 1)
-        y = torch.cat([left, self.conv(right)], 1)
-        return y.view(len(y), 2, -1, *y.shape[2:]).transpose(1, 2).reshape(y.shape)
-
-    return Does(forward, conv=nn.Conv2d(2, 2, 3, padding=1))
 
 
 def normalisation(draw: st.DrawFn) -> nn.Module:
@@ -533,7 +497,7 @@ def test_pooling_to_some_places_each_has_its_part():
 @pytest.mark.parametrize("layer", ["encoder.layers.encoder_layer_0", "encoder.ln"])
 def test_tokens_see_the_whole_image_and_the_patches_before_them_theirs(layer):
     torch.manual_seed(0)
-    model = VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=5).eval()
+    model = small_vit()
     assert receptive_field(model, layer, (32, 32)) == whole((32, 32))
     assert receptive_field(model, "conv_proj", (32, 32)) == ReceptiveField((8, 8), (8, 8), (0, 0))
 
@@ -620,9 +584,8 @@ def test_tokens_of_no_grid_are_refused_without_naming_an_argument_that_it_has_no
 def test_the_model_is_left_as_found(layer):
     model = network().train()
     model[1].eval()
-    before = snapshot(model)
-    receptive_field(model, layer, (12, 20))
-    assert snapshot(model) == before
+    with left_as_found(model):
+        receptive_field(model, layer, (12, 20))
 
 
 def test_the_model_is_left_as_found_also_after_an_error():
@@ -630,9 +593,8 @@ def test_the_model_is_left_as_found_also_after_an_error():
         raise ArithmeticError(self.c(x).shape)
 
     model = Does(broken, c=nn.Conv2d(3, 3, 3)).train()
-    before = snapshot(model)
-    with pytest.raises(ArithmeticError):
-        receptive_field(model, "c", (12, 20))
-    with pytest.raises(ValueError, match="no layer"):
-        receptive_field(model, "d", (12, 20))
-    assert snapshot(model) == before
+    with left_as_found(model):
+        with pytest.raises(ArithmeticError):
+            receptive_field(model, "c", (12, 20))
+        with pytest.raises(ValueError, match="no layer"):
+            receptive_field(model, "d", (12, 20))

@@ -1,42 +1,31 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from copy import deepcopy
-from functools import cache
 
 import pytest
 import torch
-import torchvision
 from captum.attr import Deconvolution, GuidedBackprop, NeuronDeconvolution, NeuronGradient, NeuronGuidedBackprop
 from captum.attr import Saliency as CaptumSaliency
-from contract.harness import network, snapshot
-from functional.networks import calibrated
+from helpers import known
+from helpers.checks import assert_same_map, left_as_found
+from helpers.known import torchvision_model
+from helpers.networks import Calls, in_training
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torchvision.models.googlenet import BasicConv2d
-from torchvision.models.swin_transformer import SwinTransformer
-from torchvision.models.vision_transformer import VisionTransformer
 
 from lightning_viz.functional import activation_maps, reconstruct
 from lightning_viz.functional.backward.rules import RULES
 
 IMAGES = torch.randn(3, 3, 24, 40, generator=torch.Generator().manual_seed(0))
-PHOTOS = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1)).double()
+PHOTOS = known.PHOTOS.double()
 
 NEURON = {"deconvnet": NeuronDeconvolution, "guided": NeuronGuidedBackprop, "gradient": NeuronGradient}
 OUTPUT = {"deconvnet": Deconvolution, "guided": GuidedBackprop, "gradient": CaptumSaliency}
 
 pytestmark = pytest.mark.filterwarnings("ignore:Setting")  # what Captum says about its hooks
-
-
-class Rectify(nn.Module):
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
 
 
 class Block(nn.Module):
@@ -100,26 +89,6 @@ def residual_network(rectify: nn.Module) -> nn.Sequential:
     return model.eval()
 
 
-@cache
-def torchvision_model(name: str, **arguments: object) -> nn.Module:
-    """With weights of its own initialisation and statistics of our images."""
-    torch.manual_seed(0)
-    model = getattr(torchvision.models, name)(num_classes=5, **arguments).double()
-    return calibrated(model, PHOTOS)
-
-
-def small_vit() -> nn.Module:
-    torch.manual_seed(0)
-    model = VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=5)
-    nn.init.normal_(model.heads.head.weight)  # torchvision starts from zeros
-    return model.double().eval()
-
-
-def small_swin() -> nn.Module:
-    torch.manual_seed(0)
-    return SwinTransformer([4, 4], 24, [2, 2], [2, 4], [4, 4], num_classes=5).double().eval()
-
-
 def with_modules(model: nn.Module, kind: type[nn.Module], rewrite: Callable[[nn.Module], nn.Module]) -> nn.Module:
     """Rewrite all modules of a kind in a copy."""
     model = deepcopy(model)
@@ -159,13 +128,6 @@ def scores_by_captum(model: nn.Module, images: Tensor, number: int, rule: str) -
     options = {"abs": False} if rule == "gradient" else {}
     down = OUTPUT[rule](model).attribute(images.clone().requires_grad_(), number, **options).detach()
     return down * model(images)[:, number].detach()[:, None, None, None]
-
-
-def assert_same_map(ours: Tensor, theirs: Tensor) -> None:
-    assert ours.shape == theirs.shape
-    assert ours.dtype == torch.float32
-    assert theirs.abs().max() > 0
-    assert (ours - theirs).abs().max() <= 1e-6 * theirs.abs().max()
 
 
 def positive_class(model: nn.Module, images: Tensor) -> int:
@@ -287,13 +249,13 @@ def test_a_network_without_rectifiers_has_the_gradient_times_the_score_by_every_
 @pytest.mark.parametrize(
     ("make", "layer", "size", "neuron"),
     [
-        (small_vit, "encoder.layers.encoder_layer_0", (32, 32), lambda row, column: 1 + 4 * row + column),
-        (small_swin, "features.3", (32, 48), lambda row, column: (row, column)),
+        (known.small_vit, "encoder.layers.encoder_layer_0", (32, 32), lambda row, column: 1 + 4 * row + column),
+        (known.small_swin, "features.3", (32, 48), lambda row, column: (row, column)),
     ],
     ids=["tokens", "units on the last axis"],
 )
 def test_transformers_have_the_gradient_times_the_activation(make, layer, size, neuron):
-    model, images = make(), PHOTOS[:, :, : size[0], : size[1]].clone().requires_grad_()
+    model, images = make().double(), PHOTOS[:, :, : size[0], : size[1]].clone().requires_grad_()
     units, places, activations = strongest(activation_maps(model, layer, images))
     kept = []
     handle = model.get_submodule(layer).register_forward_hook(lambda module, inputs, output: kept.append(output))
@@ -490,7 +452,7 @@ def test_tokens_have_places():
 )
 def test_the_scores_may_be_anywhere_in_what_the_model_returns(pack, output):
     plain = plain_network()
-    model = nn.Sequential(plain, Rectify(pack))
+    model = nn.Sequential(plain, Calls(pack))
     expected = reconstruct(plain, None, IMAGES, units=2)
     assert torch.equal(reconstruct(model, None, IMAGES, units=2, output=output), expected)
     with pytest.raises(TypeError, match=r"reconstruct: the model returned a .*reconstruct\(output=...\)"):
@@ -525,14 +487,12 @@ def test_the_scores_may_be_anywhere_in_what_the_model_returns(pack, output):
 )
 def test_wrong_arguments_are_refused_and_the_model_is_left_as_found(arguments, message):
     model = plain_network().train()
-    before = snapshot(model)
-    with pytest.raises(ValueError, match=message):
+    with left_as_found(model), pytest.raises(ValueError, match=message):
         reconstruct(**({"model": model, "layer": "6", "images": IMAGES} | arguments))
-    assert snapshot(model) == before
 
 
 def test_scores_without_a_derivative_are_refused_with_the_reason():
-    model = nn.Sequential(plain_network(), Rectify(lambda scores: scores.detach()))
+    model = nn.Sequential(plain_network(), Calls(lambda scores: scores.detach()))
     with pytest.raises(ValueError, match="reconstruct: the output has no derivative.*no_grad or detach"):
         reconstruct(model, None, IMAGES)
 
@@ -548,13 +508,9 @@ def test_a_layer_that_does_not_run_is_refused():
 @pytest.mark.parametrize("layer", ["3", None])
 @pytest.mark.parametrize("rule", RULES)
 def test_a_model_in_training_is_left_as_found(rule, layer, surroundings):
-    model = network().train()
-    model[4].eval()
-    model(IMAGES).sum().backward()
-    images, before = IMAGES.clone(), snapshot(model)
-    with surroundings():
+    model, images = in_training(IMAGES), IMAGES.clone()
+    with left_as_found(model), surroundings():
         down = reconstruct(model, layer, images, units=1, rule=rule)
-    assert snapshot(model) == before
     assert torch.equal(images, IMAGES)
     assert not down.requires_grad
     assert torch.equal(down, reconstruct(model.eval(), layer, IMAGES, units=1, rule=rule))

@@ -7,7 +7,9 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from contract.harness import network, seed, snapshot
+from helpers.checks import left_as_found
+from helpers.data import seed
+from helpers.networks import network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -508,30 +510,22 @@ def harnessed() -> nn.Sequential:
 def test_the_model_and_the_random_streams_are_left_as_found():
     model = harnessed()
     images = torch.randn(6, 3, 12, 20)
-    before = snapshot(model)
-    top_patches(model, ["0", "3", "10"], DataLoader(Items(images), 2, shuffle=True), k=2)
-    assert snapshot(model) == before
-    with torch.inference_mode():
-        before = snapshot(model)
+    with left_as_found(model):
+        top_patches(model, ["0", "3", "10"], DataLoader(Items(images), 2, shuffle=True), k=2)
+    with torch.inference_mode(), left_as_found(model):
         top_patches(model, "*", images, k=2)
-        assert snapshot(model) == before
 
 
 def test_also_after_an_error_half_way():
     model = harnessed()
-    before = snapshot(model)
-    with pytest.raises(ArithmeticError):
+    with left_as_found(model), pytest.raises(ArithmeticError):
         top_patches(model, ["0", "10"], Fails(), batch_size=2)
-    assert snapshot(model) == before
-    with pytest.raises(ArithmeticError):
+    with left_as_found(model), pytest.raises(ArithmeticError):
         top_patches(model, ["0", "10"], DataLoader(Fails(), 2))
-    assert snapshot(model) == before
-    with pytest.raises(ValueError, match="units"):
+    with left_as_found(model), pytest.raises(ValueError, match="units"):
         top_patches(model, ["0", "10"], torch.ones(2, 3, 12, 20), units=[7])
-    assert snapshot(model) == before
-    with pytest.raises(RuntimeError):
+    with left_as_found(model), pytest.raises(RuntimeError):
         top_patches(model, ["0", "10"], [torch.ones(2, 3, 12, 20), torch.ones(2, 5, 12, 20)])
-    assert snapshot(model) == before
 
 
 def test_the_model_is_in_eval_mode():

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from contract.harness import network, snapshot
+from helpers.checks import left_as_found, snapshot
+from helpers.networks import in_training
 from torch import nn
+from torch.nn.utils import prune
 
 from lightning_viz import isolated
 from lightning_viz.introspection import isolation
@@ -18,9 +20,7 @@ from lightning_viz.introspection import isolation
 @pytest.fixture
 def model() -> nn.Module:
     """In the middle of training: gradients, a frozen layer, mixed modes, hooks of its owner."""
-    net = network().train()
-    net[4].eval()
-    net(torch.randn(2, 3, 12, 20)).sum().backward()
+    net = in_training(torch.randn(2, 3, 12, 20))
     net[0].register_forward_hook(lambda *_: None)
     net[0].weight.register_hook(lambda gradient: gradient)
     net.losses = [torch.zeros(())]
@@ -63,11 +63,9 @@ def test_everything_is_given_back(model: nn.Module) -> None:
 
 
 def test_everything_is_given_back_after_an_exception(model: nn.Module) -> None:
-    before = snapshot(model)
-    with pytest.raises(RuntimeError, match="half-way"), isolated(model):
+    with left_as_found(model), pytest.raises(RuntimeError, match="half-way"), isolated(model):
         _harm(model)
         raise RuntimeError("half-way")
-    assert snapshot(model) == before
 
 
 @pytest.mark.parametrize("number", range(len(isolation._BORROWS)))
@@ -80,10 +78,8 @@ def test_what_was_borrowed_is_given_back_when_borrowing_the_rest_fails(
     borrows = list(isolation._BORROWS)
     borrows[number] = fail
     monkeypatch.setattr(isolation, "_BORROWS", borrows)
-    before = snapshot(model)
-    with pytest.raises(MemoryError), isolated(model):
+    with left_as_found(model), pytest.raises(MemoryError), isolated(model):
         pytest.fail("lent although it could not be borrowed")
-    assert snapshot(model) == before
 
 
 @pytest.mark.parametrize("number", range(len(isolation._BORROWS)))
@@ -99,10 +95,8 @@ def test_the_rest_is_given_back_when_giving_one_thing_back_fails(
     borrows = list(isolation._BORROWS)
     borrow, borrows[number] = borrows[number], fail
     monkeypatch.setattr(isolation, "_BORROWS", borrows)
-    before = snapshot(model)
-    with pytest.raises(MemoryError), isolated(model):
+    with left_as_found(model), pytest.raises(MemoryError), isolated(model):
         _harm(model)
-    assert snapshot(model) == before
 
 
 def _omit(name: str) -> tuple[Callable[..., object], ...]:
@@ -158,8 +152,7 @@ def test_autocast_is_off_inside(model: nn.Module) -> None:
 
 
 def test_it_can_be_nested(model: nn.Module) -> None:
-    before = snapshot(model)
-    with isolated(model):
+    with left_as_found(model), isolated(model):
         model.train()
         with torch.no_grad(), isolated(model):
             assert not any(module.training for module in model.modules())
@@ -167,20 +160,16 @@ def test_it_can_be_nested(model: nn.Module) -> None:
         assert model.training
         with isolated(model):
             _harm(model)
-    assert snapshot(model) == before
-    with isolated(model):
+    with left_as_found(model), isolated(model):
         _harm(model)
-    assert snapshot(model) == before
 
 
 def test_a_failing_inner_loan_leaves_the_outer_one(model: nn.Module) -> None:
-    before = snapshot(model)
-    with isolated(model):
+    with left_as_found(model), isolated(model):
         with pytest.raises(MemoryError), isolated(model):
             raise MemoryError
         with isolated(model):
             _harm(model)
-    assert snapshot(model) == before
 
 
 def test_the_owners_train_and_eval_are_not_called(model: nn.Module) -> None:
@@ -221,19 +210,16 @@ def test_spectral_norm_keeps_its_power_iteration() -> None:
 
 
 def test_weights_that_were_converted_come_back(model: nn.Module) -> None:
-    before = snapshot(model)
-    with isolated(model):
+    with left_as_found(model), isolated(model):
         model.half()
         assert model[0].weight.dtype == torch.float16
-    assert snapshot(model) == before
     model(torch.randn(2, 3, 12, 20)).sum().backward()
 
 
 def test_a_buffer_whose_storage_was_replaced_comes_back(model: nn.Module) -> None:
-    before, storage = snapshot(model), model[1].running_mean.data_ptr()
-    with isolated(model):
+    storage = model[1].running_mean.data_ptr()
+    with left_as_found(model), isolated(model):
         model[1].running_mean.data = torch.ones(3, dtype=torch.float64)
-    assert snapshot(model) == before
     assert model[1].running_mean.data_ptr() == storage
 
 
@@ -242,7 +228,7 @@ def test_a_buffer_whose_storage_was_replaced_comes_back(model: nn.Module) -> Non
     [
         torch.nn.utils.weight_norm,
         torch.nn.utils.parametrizations.weight_norm,
-        lambda conv: torch.nn.utils.prune.l1_unstructured(conv, "weight", amount=2),
+        lambda conv: prune.l1_unstructured(conv, "weight", amount=2),
     ],
 )
 @pytest.mark.filterwarnings("ignore::FutureWarning")

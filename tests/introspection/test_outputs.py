@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from helpers.data import NOT_RETURNED, RETURNED, SCORES
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -18,7 +19,6 @@ from lightning_viz.introspection.outputs import (
     probabilities,
 )
 
-SCORES = torch.tensor([[1.0, 3.0, 2.0], [0.5, -1.0, 0.0]])
 SIDES = st.integers(1, 9)
 
 untimed = settings(deadline=None)  # the first call of torch loads kernels
@@ -47,10 +47,7 @@ def patch_grids(height: int, width: int) -> dict[int, tuple[int, int]]:
 @pytest.mark.parametrize(
     ("output", "returned"),
     [
-        (None, SCORES),
-        ("logits", {"loss": 0.1, "logits": SCORES}),
-        (1, ("features", SCORES)),
-        (-1, ["x", SCORES]),
+        *RETURNED,
         (2, {2: SCORES}),
         ("logits", SimpleNamespace(logits=SCORES)),
         ("logits", Named(SCORES, None)),
@@ -71,12 +68,8 @@ def test_one_score_per_image_may_lack_its_axis():
 @pytest.mark.parametrize(
     ("output", "returned", "message"),
     [
-        (None, {"loss": 0.1, "logits": SCORES}, "a dict with keys 'loss', 'logits', and output=None gives a dict"),
-        ("scores", {"logits": SCORES}, "a dict with keys 'logits', and output='scores' gives a NoneType"),
-        (2, (SCORES,), "a tuple, and output=2 gives a NoneType"),
-        ("logits", (SCORES,), "a tuple, and output='logits' gives a NoneType"),
+        *NOT_RETURNED,
         ("head", SimpleNamespace(logits=SCORES), "a SimpleNamespace, and output='head' gives a NoneType"),
-        ("loss", {"loss": 0.1}, "output='loss' gives a float"),
         (None, None, "a NoneType, and output=None gives a NoneType"),
     ],
 )

@@ -20,6 +20,7 @@ from lightning_viz.trainer.drawing import Drawing
 
 PICTURE = np.arange(12 * 20 * 3, dtype=np.uint8).reshape(12, 20, 3)
 VALUES = np.linspace(-1, 1, 2 * 3 * 5, dtype=np.float32).reshape(2, 3, 5)
+SECRET = b"the secret"
 TAG = f"{PLUGIN_NAME}/filters/conv1"
 HYPER_PARAMETERS = {"kernel": 11, "stride": 4}
 
@@ -63,6 +64,11 @@ def write_events(run: Path, epochs: int = 0, *, marker: bool = True) -> None:
         mark_run([], run, PLUGIN_NAME)
 
 
+def hidden_png() -> bytes:
+    """A perfect PNG of the shape that is asked for, for where it must not be served from."""
+    return encode_png(255 - PICTURE)
+
+
 class Tab:
     """The routes of the plugin, inside TensorBoard's own application, without a server."""
 
@@ -82,3 +88,10 @@ class Tab:
         response = self.get(route, **query)
         assert response.status_code == 200, response.text
         return json.loads(response.text)
+
+
+def fetch(run: Path, route: str, **query: Any) -> tuple[int, str]:
+    """Code and reason of what a file of a run gets."""
+    response = Tab(run.parent).get(route, run=run.name, **query)
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    return response.status_code, json.loads(response.text)["error"] if response.status_code != 200 else ""

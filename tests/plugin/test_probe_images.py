@@ -8,46 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from plugin.harness import PICTURE, Tab, open_store, write_events, write_probe
-
-from lightning_viz.render import encode_png
+from plugin.harness import PICTURE, SECRET, Tab, fetch, hidden_png, write_probe
 
 PROBE = "0123456789abcdef"
 ELSEWHERE = ["../secret", "../../../secret", "..%2f..%2fsecret", "..\\secret", "/etc/passwd", "file:///etc/x", "\0"]
-SECRET = b"the secret"
-
-
-@pytest.fixture
-def run(tmp_path):
-    write_events(tmp_path / "run")
-    return tmp_path / "run"
-
-
-@pytest.fixture
-def store(run):
-    return open_store(run)
-
-
-def hidden_png() -> bytes:
-    """A perfect PNG where none must be served from."""
-    return encode_png(255 - PICTURE)
 
 
 def fetch_probe(run: Path, probe: str = PROBE, image: str = "0") -> tuple[int, str]:
-    """Code and reason of what the image of a probe gets."""
-    response = Tab(run.parent).get("probe_image", run="run", probe=probe, image=image)
-    assert response.headers["X-Content-Type-Options"] == "nosniff"
-    return response.status_code, json.loads(response.text)["error"] if response.status_code != 200 else ""
+    return fetch(run, "probe_image", probe=probe, image=image)
 
 
-def test_the_images_of_a_probe_may_be_cached_for_good(tmp_path):
-    write_events(tmp_path / "run")
-    key = write_probe(open_store(tmp_path / "run"))
-    response = Tab(tmp_path).get("probe_image", run="run", probe=key, image=0)
+def test_the_images_of_a_probe_may_be_cached_for_good(run, store):
+    key = write_probe(store)
+    response = Tab(run.parent).get("probe_image", run="run", probe=key, image=0)
     assert (response.status_code, response.content_type) == (200, "image/png")
     assert np.array_equal(np.asarray(Image.open(BytesIO(response.data))), PICTURE)
     assert response.cache_control.max_age == 365 * 24 * 3600
-    missing = Tab(tmp_path).get("probe_image", run="run", probe=key, image=1)
+    missing = Tab(run.parent).get("probe_image", run="run", probe=key, image=1)
     assert (missing.status_code, json.loads(missing.text)) == (
         404,
         {"error": f"The store has no image 1 of probe {key}."},

@@ -8,20 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plugin.harness import PICTURE, Tab, open_store, write_events, write_record, write_store
+from plugin.harness import SECRET, Tab, fetch, hidden_png, write_events, write_record, write_store
 from werkzeug.test import TestResponse
 
 from lightning_viz.plugin import backend, files
-from lightning_viz.render import encode_png
 from lightning_viz.store import Record, Store
 
-SECRET = b"the secret"
 TYPES = {"application/json", "application/octet-stream", "image/png", "text/css", "text/javascript"}
-
-
-def hidden_png() -> bytes:
-    """A perfect PNG of the shape that the record names, which lies where it must not be served from."""
-    return encode_png(255 - PICTURE)
 
 
 @pytest.fixture(scope="module")
@@ -41,22 +34,9 @@ def tab(logdir):
     return Tab(logdir)
 
 
-@pytest.fixture
-def run(tmp_path):
-    write_events(tmp_path / "run")
-    return tmp_path / "run"
-
-
-@pytest.fixture
-def store(run):
-    return open_store(run)
-
-
-def fetch(run: Path, item: int = 0) -> tuple[int, str]:
-    """Code and reason of what the first record's file gets."""
-    response = Tab(run.parent).get("blob", run="run", seq=1, item=item)
-    assert response.headers["X-Content-Type-Options"] == "nosniff"
-    return response.status_code, json.loads(response.text)["error"] if response.status_code != 200 else ""
+def fetch_blob(run: Path, item: int = 0) -> tuple[int, str]:
+    """Of the first record."""
+    return fetch(run, "blob", seq=1, item=item)
 
 
 def rename_file(store: Store, name: str) -> None:
@@ -109,7 +89,7 @@ def test_a_record_that_names_a_file_elsewhere_is_no_record(run, store, name):
     tab = Tab(run.parent)
     assert tab.json("records", run="run") == {"records": []}
     assert "not a .png or .npy in blobs/" in str(tab.json("runs")["runs"][0]["skipped"])
-    assert fetch(run)[0] == 404
+    assert fetch_blob(run)[0] == 404
 
 
 @pytest.mark.parametrize("target", ["../secret.png", "../../../../outside.png", "../../../../other/plugins/x.png"])
@@ -121,8 +101,8 @@ def test_a_link_that_leads_out_of_the_store_is_not_followed(run, store, target):
     (path.parent / target).resolve().parent.mkdir(parents=True, exist_ok=True)
     (path.parent / target).write_bytes(hidden_png())
     is_inside = target == "../secret.png"
-    assert fetch(run)[0] == (200 if is_inside else 404)
-    assert is_inside or "a link that leads out of the store" in fetch(run)[1]
+    assert fetch_blob(run)[0] == (200 if is_inside else 404)
+    assert is_inside or "a link that leads out of the store" in fetch_blob(run)[1]
 
 
 def test_a_linked_folder_of_blobs_or_records_is_not_followed(run, store, tmp_path):
@@ -139,7 +119,7 @@ def test_a_linked_run_or_store_is_a_store(run, store, tmp_path):
     write_record(store, 0)
     store.folder.rename(tmp_path / "elsewhere")
     store.folder.symlink_to(tmp_path / "elsewhere")
-    assert fetch(run) == (200, "")
+    assert fetch_blob(run) == (200, "")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +160,7 @@ def test_a_huge_file_is_not_read(run, store, name, size, monkeypatch):
 def test_a_missing_file_is_missing(run, store):
     write_record(store, 0)
     (store.folder / "blobs/000001-filters-0.png").unlink()
-    assert fetch(run) == (404, "The file of item 0 of record 1 is missing.")
+    assert fetch_blob(run) == (404, "The file of item 0 of record 1 is missing.")
 
 
 @pytest.mark.parametrize(("item", "content", "reason"), [
@@ -191,7 +171,7 @@ def test_a_missing_file_is_missing(run, store):
 def test_a_file_that_we_would_not_write_is_not_served(run, store, item, content, reason):
     record = write_record(store, 0)
     (store.folder / record.items[item].file).write_bytes(content)
-    code, error = fetch(run, item)
+    code, error = fetch_blob(run, item)
     assert (code, reason in error) == (404, True)
 
 

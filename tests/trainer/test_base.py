@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from contract.harness import CleanImages, contents, fit, store_of
+from contract.harness import contents, fit, store_of
+from helpers.data import CleanImages
 from PIL import Image
 
 from lightning_viz import Context, Drawing, Probe, VizCallback

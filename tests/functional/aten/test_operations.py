@@ -5,7 +5,8 @@ from importlib import import_module
 
 import pytest
 import torch
-from functional.occluding import IMAGES, Does, assert_as_the_loop, head
+from helpers.networks import Does, head
+from helpers.occluding import IMAGES, assert_as_the_loop
 from torch import Tensor, nn
 
 from lightning_viz.functional import receptive_field, reconstruct
@@ -43,19 +44,19 @@ def network(operation: str) -> Does:
     torch.manual_seed(0)
     form = FORMS.get(operation, lambda x, y: getattr(aten, operation)(x))
     return Does(
-        lambda self, x: self.head(self.end(form(self.one(x), self.two(x)))),
+        lambda self, x: self.head(self.maps(form(self.one(x), self.two(x)))),
         one=nn.Conv2d(3, 4, 3, padding=1),
         two=nn.Conv2d(3, 4, (1, 3), padding=(0, 1)),
-        end=nn.Identity(),
+        maps=nn.Identity(),
         head=head(4, 16, 24),
     ).eval()
 
 
 def gradients(model: nn.Module, row: int, column: int) -> Tensor:
-    """``(M, C, H, W)`` what moves one position of ``end``, for many images."""
+    """``(M, C, H, W)`` what moves one position of ``maps``, for many images."""
     images = torch.randn(20, 3, 16, 24, generator=torch.Generator().manual_seed(1)).requires_grad_()
     kept: list[Tensor] = []
-    handle = model.end.register_forward_hook(lambda module, inputs, output: kept.append(output))
+    handle = model.maps.register_forward_hook(lambda module, inputs, output: kept.append(output))
     model(images)
     handle.remove()
     return torch.autograd.grad(kept[0][:, :, row, column].sum(), images)[0]
@@ -89,7 +90,7 @@ def assert_right(operation: str, monkeypatch: pytest.MonkeyPatch, followed: bool
     usual = module.measured_field
     monkeypatch.setattr(module, "measured_field", lambda *given: measured.append(1) or usual(*given))
     seen = gradients(model, 8, 11).abs().sum((0, 1)).nonzero()
-    field = receptive_field(model, "end", (16, 24))
+    field = receptive_field(model, "maps", (16, 24))
     box = field.boxes(torch.tensor([8, 11])).tolist()
     support = [*seen.amin(0).tolist(), *(seen.amax(0) + 1).tolist()]
     # Measured, it may be larger: of two maps only one is the larger.
@@ -98,11 +99,11 @@ def assert_right(operation: str, monkeypatch: pytest.MonkeyPatch, followed: bool
 
     image = IMAGES[:1].clone().requires_grad_()
     maps: list[Tensor] = []
-    model.end.register_forward_hook(lambda module, inputs, output: maps.append(output))
+    model.maps.register_forward_hook(lambda module, inputs, output: maps.append(output))
     model(image)
     score = maps[0][0, 2, 8, 11]
     (expected,) = torch.autograd.grad(score, image, score.detach())
-    found = reconstruct(model, "end", IMAGES[:1], 2, [[8, 11]], rule="gradient")
+    found = reconstruct(model, "maps", IMAGES[:1], 2, [[8, 11]], rule="gradient")
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
 
 
@@ -126,7 +127,7 @@ def test_a_new_operation_is_taught_by_its_kind_alone(operation, monkeypatch):
 @pytest.mark.parametrize("operation", operations.RECTIFIERS)
 def test_rectifiers_are_followed_by_the_backward_pass(operation, said):
     model = network(operation)
-    reconstruct(model, "end", IMAGES[:1], 2, [[8, 11]])
+    reconstruct(model, "maps", IMAGES[:1], 2, [[8, 11]])
     assert said() == []
 
 

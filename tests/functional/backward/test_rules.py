@@ -5,6 +5,8 @@ from collections.abc import Callable
 import pytest
 import torch
 from captum.attr import Deconvolution, GuidedBackprop, Saliency
+from helpers.checks import assert_same_map
+from helpers.networks import Calls
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
@@ -100,15 +102,6 @@ def warned(caplog) -> Callable[[], list[str]]:
     return lambda: [record.getMessage() for record in caplog.records]
 
 
-class Lambda(nn.Module):
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
-
-
 class Residual(nn.Module):
     """One in-place rectifier, used twice, on both sides of a skip connection."""
 
@@ -127,7 +120,7 @@ class Residual(nn.Module):
 def network(rectify: Callable[[Tensor], Tensor], channels: int = 3) -> nn.Sequential:
     """Overlapping pooling, a skip connection, one rectifier used everywhere."""
     torch.manual_seed(0)
-    own = rectify if isinstance(rectify, nn.Module) else Lambda(rectify)
+    own = rectify if isinstance(rectify, nn.Module) else Calls(rectify)
     return nn.Sequential(
         nn.Conv2d(channels, 5, 3, stride=2, padding=1),
         own,
@@ -162,12 +155,6 @@ def peers_gradient(model: nn.Module, rule: str, images: Tensor, number: int = 1)
     attribute = PEERS[rule](model).attribute
     options = {"abs": False} if rule == "gradient" else {}
     return attribute(images.clone().requires_grad_(), number, **options).detach()
-
-
-def assert_same_map(ours: Tensor, theirs: Tensor) -> None:
-    assert ours.shape == theirs.shape
-    assert theirs.abs().max() > 0
-    assert (ours - theirs).abs().max() <= 1e-6 * theirs.abs().max()
 
 
 @pytest.mark.parametrize("name", [*RECTIFIERS, *BOUNDED])

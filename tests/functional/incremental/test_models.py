@@ -6,32 +6,20 @@ from functools import cache
 import pytest
 import torch
 import torchvision
-from functional.networks import calibrated
-from functional.occluding import (
-    EMPTY_BORDER,
-    IMAGES,
-    PHOTOS,
-    Does,
-    assert_as_the_loop,
-    convnet,
-    head,
-    loop,
-    places,
-    shares_of,
-)
+from helpers.known import calibrated, small_swin, small_vit
+from helpers.networks import Does, head
+from helpers.occluding import EMPTY_BORDER, IMAGES, PHOTOS, assert_as_the_loop, loop, places, settled_convnet, shares_of
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 from torchvision.models.densenet import DenseNet
 from torchvision.models.resnet import Bottleneck, ResNet
-from torchvision.models.swin_transformer import SwinTransformer
-from torchvision.models.vision_transformer import VisionTransformer
 
 from lightning_viz.functional import occlusion_map
 from lightning_viz.functional.incremental import ops, plan, regions, strategy
 
 
-def settled(model: nn.Module, photos: Tensor = PHOTOS) -> nn.Module:
+def settled(model: nn.Module, photos: Tensor) -> nn.Module:
     """Calibrated, and with scores below 1."""
     calibrated(model, photos)
     with torch.no_grad():
@@ -82,8 +70,8 @@ FAMILIES: dict[str, Callable[[], nn.Module]] = {
 }
 
 OTHERS: dict[str, Callable[[], nn.Module]] = {
-    "swin": lambda: SwinTransformer([4, 4], 24, [2, 2], [2, 4], [4, 4], num_classes=5),
-    "vit": lambda: VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=5),
+    "swin": small_swin,
+    "vit": small_vit,
 }
 
 
@@ -91,20 +79,16 @@ OTHERS: dict[str, Callable[[], nn.Module]] = {
 def known(name: str) -> nn.Module:
     torch.manual_seed(0)
     model = (FAMILIES | OTHERS)[name]()
-    if name == "vit":  # as torchvision makes it, with a head of zeros
-        nn.init.normal_(model.heads[-1].weight)
-        return settled(model, PHOTOS[:, :, :32, :32])
-    return settled(model)
+    return settled(model, photos_for(name))
 
 
-def size_for(name: str) -> tuple[int, int]:
-    return (32, 32) if name == "vit" else (64, 96)
+def photos_for(name: str) -> Tensor:
+    return PHOTOS[:, :, :32, :32] if name == "vit" else PHOTOS
 
 
 @pytest.mark.parametrize("name", [*FAMILIES, *OTHERS])
 def test_known_networks_are_as_a_loop_finds_them(name, said):
-    model, (height, width) = known(name), size_for(name)
-    image = PHOTOS[:1, :, :height, :width]
+    model, image = known(name), photos_for(name)[:1]
     truth = loop(model, image, 14, 12)
     found = occlusion_map(model, image, 2, 14, 12)
     expected = shares_of(truth, [2])
@@ -161,7 +145,7 @@ def without_halo(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("square", [4, 5])
 def test_boxes_without_their_halo_are_noticed_and_not_used(square, monkeypatch, said):
     without_halo(monkeypatch)
-    assert_as_the_loop(convnet(), IMAGES[:1], square, 3)
+    assert_as_the_loop(settled_convnet(), IMAGES[:1], square, 3)
     assert all("runs in plain batches: the scores would be off by" in message for message in said())
     assert said()
 
@@ -170,20 +154,20 @@ def test_they_are_noticed_too_where_the_first_squares_hide_nothing(monkeypatch, 
     """As with figures on an empty ground, of the value that hides."""
     without_halo(monkeypatch)
     for square in (4, 5, 6, 7):
-        assert_as_the_loop(convnet(1, size=(28, 36)), EMPTY_BORDER, square, 3)
+        assert_as_the_loop(settled_convnet(1, size=(28, 36)), EMPTY_BORDER, square, 3)
 
 
 def test_without_that_check_these_tests_would_fail(monkeypatch):
     """The negative control: a comparison that lets boxes without halo pass compares nothing."""
-    assert_as_the_loop(convnet(), IMAGES, 4, 3)
+    assert_as_the_loop(settled_convnet(), IMAGES, 4, 3)
     without_halo(monkeypatch)
     monkeypatch.setattr(strategy, "SCORE_TOLERANCE", float("inf"))
     with pytest.raises(AssertionError):
-        assert_as_the_loop(convnet(), IMAGES, 4, 3)
+        assert_as_the_loop(settled_convnet(), IMAGES, 4, 3)
 
 
 def test_the_same_image_for_several_classes_is_computed_once():
-    model = Does(lambda self, x: self.head(x), head=convnet()).eval()
+    model = Does(lambda self, x: self.head(x), head=settled_convnet()).eval()
     asked = []
     model.register_forward_hook(lambda module, inputs, output: asked.append(len(output)))
 
@@ -200,7 +184,7 @@ def test_the_same_image_for_several_classes_is_computed_once():
 
 
 def test_a_wrong_class_is_refused_before_the_first_map():
-    model, asked = convnet(), []
+    model, asked = settled_convnet(), []
     model.register_forward_hook(lambda module, inputs, output: asked.append(len(output)))
     with pytest.raises(ValueError, match="there is no class 99"):
         occlusion_map(model, IMAGES, [0, 99], 4, 3)
@@ -223,7 +207,7 @@ def test_what_mixes_the_images_of_a_batch_gets_them_one_by_one_in_all_images():
 
 def test_plain_batches_are_no_larger_than_asked(monkeypatch):
     sizes: list[int] = []
-    model = convnet()
+    model = settled_convnet()
     model.register_forward_hook(lambda module, inputs, output: sizes.append(len(output)))
 
     def fails(*given: object) -> None:
@@ -238,7 +222,7 @@ def test_plain_batches_are_no_larger_than_asked(monkeypatch):
     monkeypatch.setattr(strategy, "_score_incrementally", next_call)
     found = occlusion_map(model, IMAGES[:1], 1, 4, 3, batch_size=5).probability
     assert max(sizes) == 5
-    assert (found - shares_of(loop(convnet(), IMAGES[:1], 4, 3), [1])).abs().max() <= 1e-5
+    assert (found - shares_of(loop(settled_convnet(), IMAGES[:1], 4, 3), [1])).abs().max() <= 1e-5
 
 
 def test_a_network_with_little_local_work_runs_in_plain_batches(said, monkeypatch):

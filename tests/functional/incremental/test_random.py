@@ -6,12 +6,9 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from functional.occluding import (
-    Does,
-    head,
-    loop,
-    unsettle,
-)
+from helpers.networks import Does, head
+from helpers.occluding import loop, unsettle
+from helpers.pieces import branches, gate_of_places, shuffle
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -97,17 +94,6 @@ def again(draw: st.DrawFn) -> nn.Module:
     return Does(forward, conv=nn.Conv2d(4, 4, 3, padding=1), norm=nn.BatchNorm2d(4))
 
 
-def branches(draw: st.DrawFn) -> nn.Module:
-    stride = draw(st.integers(1, 2))
-    return Does(
-        lambda self, x: self.join(torch.cat([self.one(x), F.relu(self.two(x)), self.three(x)], 1)),
-        one=nn.Conv2d(4, 2, 1, stride),
-        two=nn.Sequential(nn.Conv2d(4, 2, 3, stride, 1), nn.Conv2d(2, 2, (1, 5), padding=(0, 2))),
-        three=nn.MaxPool2d(3, stride, 1),
-        join=nn.Conv2d(8, 4, 1),
-    )
-
-
 def dense(draw: st.DrawFn) -> nn.Module:
     """What is joined is normalised before the convolution, so that nothing can be folded."""
     return Does(
@@ -120,19 +106,10 @@ def dense(draw: st.DrawFn) -> nn.Module:
 
 def gate(draw: st.DrawFn) -> nn.Module:
     if draw(st.booleans()):
-        return Does(lambda self, x: x * torch.sigmoid(self.conv(x)), conv=nn.Conv2d(4, 4, 3, padding=1))
+        return gate_of_places(draw)
     return Does(
         lambda self, x: x * torch.sigmoid(self.squeeze(x.mean((2, 3), keepdim=True))), squeeze=nn.Conv2d(4, 4, 1)
     )
-
-
-def shuffle(draw: st.DrawFn) -> nn.Module:
-    def forward(self: Does, x: Tensor) -> Tensor:
-        left, right = x.chunk(2, 1)
-        y = torch.cat([left, self.conv(right)], 1)
-        return y.view(len(y), 2, -1, *y.shape[2:]).transpose(1, 2).reshape(y.shape)
-
-    return Does(forward, conv=nn.Conv2d(2, 2, 3, padding=1))
 
 
 def turned(draw: st.DrawFn) -> nn.Module:

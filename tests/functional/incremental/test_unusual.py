@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from functional.occluding import EMPTY_BORDER, IMAGES, Does, head, loop, mean_over_squares, shares_of, unsettle
+from helpers.networks import Does, head
+from helpers.occluding import EMPTY_BORDER, IMAGES, loop, mean_over_squares, shares_of, unsettle
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 

@@ -1,9 +1,10 @@
-"""What tests of occlusion maps share: the loop that pastes the square and runs the model, and small networks."""
+"""What tests of occlusion maps share: the loop that pastes the square and runs the model, and a network."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
+from helpers.networks import head
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -16,19 +17,6 @@ PHOTOS = F.interpolate(
 
 EMPTY_BORDER = torch.zeros(1, 1, 28, 36)
 EMPTY_BORDER[:, :, 9:19, 13:23] = torch.rand(10, 10, generator=torch.Generator().manual_seed(2))
-
-
-class Does(nn.Module):
-    """A forward that is a function of the module and the images."""
-
-    def __init__(self, does: Callable[["Does", Tensor], object], **parts: nn.Module) -> None:
-        super().__init__()
-        self.does = does
-        for name, part in parts.items():
-            setattr(self, name, part)
-
-    def forward(self, x: Tensor) -> object:
-        return self.does(self, x)
 
 
 class Truth(NamedTuple):
@@ -110,11 +98,7 @@ def mean_over_squares(fall: Tensor, square: int, stride: int, size: Sequence[int
     return drop
 
 
-def head(channels: int, height: int, width: int, classes: int = 4) -> nn.Sequential:
-    return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * width, classes))
-
-
-def convnet(channels: int = 3, classes: int = 5, size: Sequence[int] = (16, 24)) -> nn.Sequential:
+def settled_convnet(channels: int = 3, classes: int = 5, size: Sequence[int] = (16, 24)) -> nn.Sequential:
     """Overlapping pooling, normalisation with statistics of its own, every place counts."""
     torch.manual_seed(0)
     height, width = size[0] // 2, size[1] // 2
