@@ -167,13 +167,18 @@ class LightningVizPlugin(TBPlugin):  # type: ignore[misc]  # TensorBoard has no 
 
 def _answer_static(request: Request) -> Answer:
     """Serve a module or style; what is asked for is only ever compared with the names that are there."""
-    files = {path.relative_to(STATIC).as_posix(): path for path in STATIC.rglob("*") if path.suffix in _STATIC_TYPES}
     name = request.path.partition("/static/")[2]
-    if name not in files:
+    if name not in _static_files:  # listed once, and again for one that somebody has added since
+        found = (path for path in STATIC.rglob("*") if path.suffix in _STATIC_TYPES)
+        _static_files.update({path.relative_to(STATIC).as_posix(): path for path in found})
+    path = _static_files.get(name)
+    if path is None or not path.is_file():
         raise RequestError(404, "No such module or style.")
     # Vendored files have their version in the name; ours are asked for anew, so that an edit shows after a reload.
-    expires = _DAY if name.startswith("vendor/") else 0
-    return Answer(files[name].read_bytes(), _STATIC_TYPES[files[name].suffix], expires)
+    return Answer(path.read_bytes(), _STATIC_TYPES[path.suffix], _DAY if name.startswith("vendor/") else 0)
+
+
+_static_files: dict[str, Path] = {}
 
 
 def _application(answer: Callable[[Request], Answer]) -> Callable[..., Any]:

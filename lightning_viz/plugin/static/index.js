@@ -1,7 +1,5 @@
 /** The entry: TensorBoard imports this module into our frame and calls `render`. */
 
-import { App } from "./app/app.js";
-import { sheets } from "./app/views.js";
 import { borrowFont, takeFocusWithPointer } from "./io/host.js";
 import { html, render as mount } from "./vendor/htm-preact-3.1.1.js";
 
@@ -17,7 +15,9 @@ const SHEETS = [
   "./components/patch_grid.css",
 ].map((file) => new URL(file, import.meta.url));
 
-const styles = Promise.all([...SHEETS, ...sheets].map(addStyle));
+// Sheets and modules are fetched side by side: static imports would all come before the first sheet.
+const styles = SHEETS.map(addStyle);
+const modules = Promise.all([import("./app/app.js"), import("./app/views.js")]);
 
 /** @param {URL} sheet */
 function addStyle(sheet) {
@@ -35,6 +35,7 @@ export async function render() {
   document.title = "Lightning Viz";
   borrowFont();
   takeFocusWithPointer();
-  await styles;
+  const [{ App }, { sheets }] = await modules;
+  await Promise.all([...styles, ...sheets.map(addStyle)]);
   mount(html`<${App} />`, document.body);
 }
