@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from lightning_viz.introspection.interrupts import Interrupts
-from lightning_viz.introspection.state import python_state, restore_storage, restore_tensor
+from lightning_viz.introspection.restoring import restore_storage, restore_tensor
+from lightning_viz.introspection.state import python_state
 
 __all__ = ["isolated", "random_streams"]
 

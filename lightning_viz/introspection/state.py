@@ -3,12 +3,10 @@
 import argparse
 import functools
 import logging
-import random
 import sys
 import types
-from array import array
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from enum import Enum
 from typing import Any
@@ -18,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-__all__ = ["python_state", "restore_storage", "restore_tensor"]
+from lightning_viz.introspection.restoring import KEEPERS, Restore, is_full, keep_dict, restore_cell, restore_slots
+
+__all__ = ["python_state"]
 
 log = logging.getLogger("lightning_viz")
-
-Restore = Callable[[], object]
 
 LARGEST = 256 * 2**20
 """Bytes of tensors and arrays that are copied for the time of a loan."""
@@ -90,7 +88,7 @@ class _Walk:
         """Write down how to put one object back; give what lies in it."""
         if _is_left_alone(value):
             return []
-        keep = next((keep for kind, keep in _KEEPERS if isinstance(value, kind)), None)
+        keep = next((keep for kind, keep in KEEPERS if isinstance(value, kind)), None)
         if keep is not None:
             self._count(path, value)
             self.restores.append(keep(value))
@@ -122,10 +120,10 @@ class _Walk:
     def _object(self, path: str, value: Any) -> list[tuple[str, Any]]:
         attributes = _slots(value)
         if attributes:
-            self.restores.append(functools.partial(_restore_slots, value, attributes))
+            self.restores.append(functools.partial(restore_slots, value, attributes))
         if hasattr(value, "__dict__"):
             content = vars(value)
-            self.restores.append(_keep_dict(content))
+            self.restores.append(keep_dict(content))
             attributes |= content
         return [(f"{path}.{name}", one) for name, one in attributes.items()]
 
@@ -148,8 +146,8 @@ class _Walk:
             return [(path, value.func), (path, value.args), (path, value.keywords)]
         if isinstance(value, (tuple, frozenset)):
             return _inside(path, value)
-        cells = [cell for cell in value.__closure__ or () if _is_full(cell)] if not _is_foreign(value) else []
-        self.restores += [functools.partial(_restore_cell, cell, cell.cell_contents) for cell in cells]
+        cells = [cell for cell in value.__closure__ or () if is_full(cell)] if not _is_foreign(value) else []
+        self.restores += [functools.partial(restore_cell, cell, cell.cell_contents) for cell in cells]
         return [(path, cell.cell_contents) for cell in cells]
 
     def _say(self, path: str, value: object) -> None:
@@ -195,14 +193,6 @@ def _is_data(name: str, value: object) -> bool:
     return not (name.startswith("__") or callable(value) or hasattr(value, "__get__"))
 
 
-def _is_full(cell: types.CellType) -> bool:
-    try:
-        cell.cell_contents  # noqa: B018 (asking is the only way)
-    except ValueError:
-        return False
-    return True
-
-
 def _slots(value: object) -> dict[str, Any]:
     names = [name for kind in type(value).__mro__ for name in _as_names(vars(kind).get("__slots__", ()))]
     return {
@@ -214,10 +204,11 @@ def _as_names(slots: Any) -> list[str]:
     return [slots] if isinstance(slots, str) else list(slots)
 
 
-def _restore_slots(value: object, attributes: dict[str, Any]) -> None:
-    for name, one in attributes.items():
-        if getattr(value, name, None) is not one:
-            object.__setattr__(value, name, one)
+def _is_left_alone(value: object) -> bool:
+    """Weights are lent for reading; of some others there is no copy, or it would be of no use."""
+    if isinstance(value, Tensor):
+        return isinstance(value, nn.Parameter) or value.layout != torch.strided or value.device.type == "meta"
+    return isinstance(value, np.ndarray) and (isinstance(value, np.memmap) or not value.flags.writeable)
 
 
 def _restore_class(kind: type, content: dict[str, Any]) -> None:
@@ -226,119 +217,3 @@ def _restore_class(kind: type, content: dict[str, Any]) -> None:
             setattr(kind, name, value)
     for name in [name for name, value in vars(kind).items() if _is_data(name, value) and name not in content]:
         delattr(kind, name)
-
-
-def _restore_cell(cell: types.CellType, content: object) -> None:
-    if not _is_full(cell) or cell.cell_contents is not content:
-        cell.cell_contents = content
-
-
-def _keep_dict(value: dict[Any, Any]) -> Restore:
-    content = dict(value)
-
-    def restore() -> None:
-        if list(value) != list(content) or any(value[key] is not one for key, one in content.items()):
-            value.clear()
-            value.update(content)
-
-    return restore
-
-
-def _keep_sequence(value: Any) -> Restore:
-    content = list(value)
-
-    def restore() -> None:
-        if len(value) != len(content) or any(now is not one for now, one in zip(value, content, strict=True)):
-            value.clear()
-            value.extend(content)
-
-    return restore
-
-
-def _keep_set(value: set[Any]) -> Restore:
-    content = set(value)
-
-    def restore() -> None:
-        if value != content:
-            value.clear()
-            value.update(content)
-
-    return restore
-
-
-def _keep_bytes(value: Any) -> Restore:
-    content = value[:]
-
-    def restore() -> None:
-        if value != content:
-            value[:] = content
-
-    return restore
-
-
-def _is_left_alone(value: object) -> bool:
-    """Weights are lent for reading; of some others there is no copy, or it would be of no use."""
-    if isinstance(value, Tensor):
-        return isinstance(value, nn.Parameter) or value.layout != torch.strided or value.device.type == "meta"
-    return isinstance(value, np.ndarray) and (isinstance(value, np.memmap) or not value.flags.writeable)
-
-
-def _keep_array(value: np.ndarray[Any, Any]) -> Restore:
-    content = value.copy()
-    return lambda: np.copyto(value, content)
-
-
-def _keep_tensor(value: Tensor) -> Restore:
-    data, copy = value.data, value.detach().clone()
-    return lambda: restore_tensor(value, data, copy)
-
-
-def restore_tensor(tensor: Tensor, data: Tensor, copy: Tensor) -> None:
-    """Put a tensor back.
-
-    Args:
-        tensor: It keeps its identity.
-        data: Its ``.data`` when it was lent.
-        copy: Its numbers when it was lent.
-    """
-    restore_storage(tensor, data)
-    # Only what was changed: a copy in place would spoil a graph that is waiting for its backward pass.
-    if not _same_bits(tensor, copy):
-        with torch.inference_mode(tensor.is_inference()), torch.no_grad():
-            tensor.detach().copy_(copy)
-
-
-def restore_storage(tensor: Tensor, data: Tensor) -> None:
-    """Undo ``tensor.data = ...``, which ``module.half()`` and ``module.to()`` do too."""
-    same = (tensor.data_ptr(), tensor.dtype, tensor.shape) == (data.data_ptr(), data.dtype, data.shape)
-    if not same or tensor.device != data.device:
-        tensor.data = data
-
-
-def _same_bits(one: Tensor, other: Tensor) -> bool:
-    one, other = one.detach(), other.detach()
-    return torch.equal(one, other) or torch.equal(*(t.contiguous().reshape(-1).view(torch.uint8) for t in (one, other)))
-
-
-def _keep_stream(get: str, put: str) -> Callable[[Any], Restore]:
-    return lambda value: functools.partial(getattr(value, put), getattr(value, get)())
-
-
-def _keep_bit_generator(value: np.random.Generator | np.random.BitGenerator) -> Restore:
-    bits = value.bit_generator if isinstance(value, np.random.Generator) else value
-    state = bits.state
-    return lambda: setattr(bits, "state", state)
-
-
-_KEEPERS: tuple[tuple[Any, Callable[[Any], Restore]], ...] = (
-    (Tensor, _keep_tensor),
-    (np.ndarray, _keep_array),
-    (dict, _keep_dict),
-    ((list, deque), _keep_sequence),
-    (set, _keep_set),
-    ((bytearray, array), _keep_bytes),
-    (torch.Generator, _keep_stream("get_state", "set_state")),
-    (np.random.RandomState, _keep_stream("get_state", "set_state")),
-    ((np.random.Generator, np.random.BitGenerator), _keep_bit_generator),
-    (random.Random, _keep_stream("getstate", "setstate")),
-)

@@ -2,7 +2,8 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from torch.utils.data import Dataset
 from lightning_viz.data.probe import Probe
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import Kinds, M, find_layers, first_layer
-from lightning_viz.trainer.context import Context, Needs, look, look_together
+from lightning_viz.trainer.context import Context, Needs, isolated_together, look, look_together
 from lightning_viz.trainer.drawing import Drawing
 from lightning_viz.trainer.lightning import Callback, Moment, moment_of, validation_data
 from lightning_viz.trainer.schedule import Schedule
@@ -148,7 +149,7 @@ class VizCallback(ABC, Callback):
         probe: Probe | None = None,
         data: Dataset[Any] | None = None,
         before: Iterable[Drawing] = (),
-    ) -> Iterator[Drawing]:
+    ) -> list[Drawing]:
         """Draw a model without a Trainer, as often as one likes; nothing is kept.
 
         Args:
@@ -157,7 +158,7 @@ class VizCallback(ABC, Callback):
             data: What a Trainer's validation set would be.
             before: The drawings before, for what says how much has changed.
 
-        Yields:
+        Returns:
             One drawing per layer.
 
         Example:
@@ -169,7 +170,7 @@ class VizCallback(ABC, Callback):
         with isolated(model):
             known = (probe or self.probe or Probe()).read_dataset()
             context = Context(model, known.on(model), before={drawing.layer: drawing.kept() for drawing in before})
-            yield from self.draw(look(self, context, lambda: data))
+            return list(self.draw(look(self, context, lambda: data)))
 
     def on_fit_start(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Check, open the store, and find the probe."""
@@ -249,7 +250,7 @@ class VizCallback(ABC, Callback):
 
     def _help(self, trainer: Trainer, model: nn.Module) -> None:
         try:
-            with isolated(model):
+            with self._lent(trainer, model):
                 self._look(trainer, model, lambda: Context(model))
         except Exception:
             # Rank 0 heard of it, and says so.
@@ -265,13 +266,16 @@ class VizCallback(ABC, Callback):
 
     def _draw_all(self, session: Session, trainer: Trainer, model: nn.Module, moment: Moment) -> None:
         probe = session.probes.of(self.probe)
-        with isolated(model):
+        with self._lent(trainer, model):
             context = self._look(trainer, model, lambda: Context(model, probe.on(model), moment, dict(self._before)))
             for drawing in self.draw(context):
                 if not isinstance(drawing, Drawing):
                     raise TypeError(f"{type(self).__name__}.draw must yield Drawing; got {type(drawing).__name__}.")
                 self._before[drawing.layer] = drawing.kept()
                 session.record(self.method, drawing, moment, probe if self.uses_probe else None, self.on_error)
+
+    def _lent(self, trainer: Trainer, model: nn.Module) -> AbstractContextManager[object]:
+        return isolated_together(model) if self.sharded and trainer.world_size > 1 else isolated(model)
 
     def _look(self, trainer: Trainer, model: nn.Module, begin: Callable[[], Context]) -> Context:
         data = partial(validation_data, trainer, type(self).__name__)

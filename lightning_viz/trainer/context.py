@@ -1,6 +1,7 @@
 """What a drawing is made from: what a visualisation asks for, and what it gets."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -11,11 +12,12 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 
 from lightning_viz.data.batches import sample
 from lightning_viz.data.probe import Probe
+from lightning_viz.introspection.isolation import isolated
 from lightning_viz.trainer.distributed import all_gather_or_raise
 from lightning_viz.trainer.drawing import Drawing
 from lightning_viz.trainer.lightning import Moment
 
-__all__ = ["Context", "Needs", "look", "look_together"]
+__all__ = ["Context", "Needs", "isolated_together", "look", "look_together"]
 
 NO_DATA: Subset[Any] = Subset(TensorDataset(torch.empty(0)), [])
 
@@ -78,6 +80,22 @@ def look(who: Looks, context: Context, validation_data: Callable[[], Dataset[Any
     """
     context = _with_needs(who, context, validation_data)
     return replace(context, collected=[who.collect(context)]) if context.data is not NO_DATA else context
+
+
+@contextmanager
+def isolated_together(model: nn.Module) -> Iterator[None]:
+    """Borrow the model in all processes, or in none: one that can't must not leave the others waiting.
+
+    Raises:
+        RuntimeError: In every process, when one can't.
+    """
+    with ExitStack() as stack:
+
+        def borrow() -> None:
+            stack.enter_context(isolated(model))
+
+        all_gather_or_raise(borrow)
+        yield
 
 
 def look_together(

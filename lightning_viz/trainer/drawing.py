@@ -64,8 +64,9 @@ class Drawing:
         return {name: _as_float32(values) for name, values in self.values.items()}
 
     def kept(self) -> "Drawing":
-        """Leave out what the next drawing has no use for: all but values, scalars and meta."""
-        return Drawing(self.layer, self.arrays, scalars=self.plain_scalars(), meta=self.meta)
+        """Give a copy for the next drawing: values (weights change in place), scalars and meta."""
+        values = {name: array.copy() for name, array in self.arrays.items()}
+        return Drawing(self.layer, values, scalars=self.plain_scalars(), meta=self.meta)
 
     def plain_scalars(self) -> dict[str, float]:
         """Give the scalars as Python floats."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lightning_viz import FeatureEvolution, TopPatches, VizCallback
+from lightning_viz.introspection.state import LARGEST
 
 Net = module_class("pytorch_lightning")
 
@@ -56,6 +57,14 @@ class BreaksDown(Net):
         if self.global_step == 4:
             raise ArithmeticError("no more training")
         return super().training_step(batch, batch_idx)
+
+
+class OneCanNotBeLent(Net):
+    """In one process it holds more than is copied for a drawing."""
+
+    def on_fit_start(self) -> None:
+        if self.global_rank == 1:
+            self.bank = torch.empty(LARGEST + 1, dtype=torch.uint8)
 
 
 class Keeps(Callback):
@@ -130,6 +139,7 @@ CASES: dict[str, tuple[type, Callable[[Path], list[Any]], dict[str, Any]]] = {
     "drifting": (Net, drifting, {}),
     "one": (Net, lambda folder: [sharded("one", folder, max_images=1, on_error="warn")], {}),
     "failing": (Net, failing, {}),
+    "unlendable": (OneCanNotBeLent, lambda folder: [sharded("one", folder, on_error="warn")], {}),
     "raising": (Net, lambda folder: [sharded("second", folder, data=Breaks(1))], {}),
     "schedules": (Net, schedules, {}),
     "resumed": (Net, schedules, {"ckpt": "schedules-2/two-batches.ckpt"}),

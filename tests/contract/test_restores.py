@@ -49,9 +49,12 @@ def fault_at(number: int | None = None) -> Iterator[list[Calls]]:
         gc.enable()
 
 
+ISOLATION = tuple(f"/introspection/{name}.py" for name in ("isolation", "interrupts", "state", "restoring"))
+
+
 def _is_ours(frame: FrameType) -> bool:
     name = frame.f_code.co_filename
-    return name.startswith(PACKAGE_FOLDER) and not name.endswith(("isolation.py", "interrupts.py", "/state.py"))
+    return name.startswith(PACKAGE_FOLDER) and not name.endswith(ISOLATION)
 
 
 def _ours(frame: FrameType | None) -> Iterator[str]:

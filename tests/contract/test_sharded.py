@@ -26,7 +26,18 @@ def run(folder: Path, *cases: str) -> Path:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    cases = ("alone", "tables", "drifting", "one", "failing", "raising", "schedules", "resumed", "stopping")
+    cases = (
+        "alone",
+        "tables",
+        "drifting",
+        "one",
+        "failing",
+        "unlendable",
+        "raising",
+        "schedules",
+        "resumed",
+        "stopping",
+    )
     names = [f"{case}-2" for case in (*cases, "exception")]
     return run(tmp_path_factory.mktemp("sharded"), *names, "tables-1")
 
@@ -101,6 +112,15 @@ def test_a_failure_in_one_process_is_recorded_and_costs_the_others_nothing(runs:
     assert failed == [(batches, reason) for batches in (0, 3, 6)]
     healthy = {(record.layer, record.batches, record.error) for record in records if record.method == "healthy"}
     assert healthy == {(layer, batches, None) for layer in ("net.0", "net.7") for batches in (0, 3, 6)}
+
+
+def test_a_model_that_one_process_can_not_lend_keeps_no_other_waiting(runs: Path) -> None:
+    folder = runs / "unlendable-2"
+    assert not (folder / "ended").exists()
+    assert float((folder / "seconds").read_text()) < TIMEOUT
+    errors = {record.batches: record.error for record in _records(folder)}
+    assert list(errors) == [0, 3, 6]
+    assert all("process 1: RuntimeError: isolated: " in error and "bank" in error for error in errors.values())
 
 
 def test_on_error_raise_ends_all_processes_at_once(runs: Path) -> None:

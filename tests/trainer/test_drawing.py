@@ -21,6 +21,15 @@ def test_pictures_become_png_files_with_captions_in_order():
         assert np.array_equal(np.asarray(Image.open(BytesIO(content))), picture)
 
 
+def test_what_is_kept_for_the_next_drawing_does_not_change_with_the_weights():
+    weight = torch.ones(2, 3)
+    drawing = Drawing("conv1", {"weight": weight}, PICTURES, scalars={"max": weight.max()}, meta={"kernel": [1, 1]})
+    kept = drawing.kept()
+    weight.zero_()
+    assert kept.values["weight"].tolist() == [[1.0] * 3] * 2
+    assert (kept.scalars, kept.meta, kept.pictures) == ({"max": 1.0}, {"kernel": [1, 1]}, ())
+
+
 @pytest.mark.parametrize(
     "values",
     [
