@@ -7,7 +7,10 @@ import { unitPage, VIEWS } from "./views.js";
 /** @param {{onClose: () => void}} props */
 export function Help({ onClose }) {
   const dialog = useRef(/** @type {any} */ (null));
-  useLayoutEffect(() => dialog.current.showModal(), []);
+  useLayoutEffect(() => {
+    dialog.current.showModal();
+    dialog.current.scrollTo(0, 0); // the focus goes to the button at its end
+  }, []);
   return html`<dialog ref=${dialog} class="help" aria-labelledby="help" onClose=${onClose}
     onClick=${(/** @type {any} */ event) => event.target === dialog.current && dialog.current.close()}>
     <div>
