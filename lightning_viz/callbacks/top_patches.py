@@ -15,6 +15,7 @@ from lightning_viz.functional.filters import CONVOLUTIONS
 from lightning_viz.functional.receptive_field import receptive_field
 from lightning_viz.functional.reconstruction import reconstruct
 from lightning_viz.functional.top_patches import PatchTable, cut_patches, merge_tables, read_images, top_patches
+from lightning_viz.introspection.calls import image_type
 from lightning_viz.render import image_picture, mosaic, signed_picture
 from lightning_viz.trainer.base import Context, Drawing, Needs, VizCallback
 from lightning_viz.trainer.schedule import LOG_SPACED, is_whole
@@ -153,7 +154,6 @@ class TopPatches(VizCallback):
         model = context.model
         ids, where = torch.unique(table.image_ids.clamp(min=0), return_inverse=True)
         images = read_images(context.data.dataset, ids.tolist(), self._batch_fn)
-        like = next((parameter for parameter in model.parameters() if parameter.is_floating_point()), images)
         count, k = table.values.shape
         found = (table.image_ids >= 0).flatten()
         if not found.any():  # a network that diverged
@@ -164,7 +164,7 @@ class TopPatches(VizCallback):
         down = reconstruct(
             model,
             layer,
-            images.to(like),
+            images.to(*image_type(model, images)),
             units=torch.as_tensor(units).repeat_interleave(k)[found],
             positions=table.positions.flatten(0, 1)[found],
             image_ids=where.flatten()[found],

@@ -5,10 +5,11 @@ from collections.abc import Sequence, Sized
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from lightning_viz.data.batches import Batch, BatchFn, same_twice, spread, unpack_batch
+from lightning_viz.introspection.calls import Call, ForwardFn
 from lightning_viz.introspection.isolation import random_streams
 from lightning_viz.introspection.outputs import Output, find_scores
 
@@ -37,6 +38,8 @@ class Probe:
             with the usual keys.
         output: Where the class scores are in what the model returns: a key, an index or a function; not needed for a
             tensor.
+        forward_fn: Takes the model and images ``(N, C, H, W)`` to what the model returns, for a network that is not
+            called as ``model(images)``.
 
     Raises:
         ValueError: Both ``images`` and ``dataset``, only one of mean and std, or images of the wrong shape.
@@ -57,6 +60,7 @@ class Probe:
         class_names: Sequence[str] | None = None,
         batch_fn: BatchFn | None = None,
         output: Output | None = None,
+        forward_fn: ForwardFn | None = None,
     ) -> None:
         if images is not None and dataset is not None:
             raise ValueError("Probe: give images or dataset, not both.")
@@ -71,6 +75,7 @@ class Probe:
         self.class_names = class_names
         self.batch_fn = batch_fn
         self.output = output
+        self.forward_fn = forward_fn
         self._images: Tensor | None = None
         self._labels: Tensor | None = None
         self._why_none = "it is captured when the first batch arrives"
@@ -139,14 +144,13 @@ class Probe:
         captured.captured = True
         return captured
 
-    def on(self, model: nn.Module) -> "Probe":
-        """Give a copy on the device and in the float type of a model, which may work on it in place."""
+    def on(self, call: Call) -> "Probe":
+        """Give a copy on the device and in the float type that a model takes, which may work on it in place."""
         if self._images is None:
             return self
-        like = next((p for p in model.parameters() if p.is_floating_point()), self._images)
         moved = copy.copy(self)
-        moved._images = self._images.to(like, copy=True)
-        moved._labels = None if self._labels is None else self._labels.to(like.device)
+        moved._images = self._images.to(call.device, call.dtype, copy=True)
+        moved._labels = None if self._labels is None else self._labels.to(moved._images.device)
         return moved
 
     def unnormalised(self) -> tuple[Tensor, str]:

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from lightning_viz.functional.backward.rules import Rule, gradient_of, rectified_by
 from lightning_viz.introspection.isolation import isolated
-from lightning_viz.introspection.layers import capture, find_layer, last_call, named_layers
+from lightning_viz.introspection.layers import NoLayerError, capture, find_layer, last_call, named_layers
 from lightning_viz.introspection.outputs import Output, Reshape, as_maps, check_images, class_scores, find_scores
 
 __all__ = ["grad_cam", "grad_cam_layer", "guided_grad_cam", "saliency"]
@@ -183,7 +183,9 @@ def grad_cam_layer(
             if maps_of(gradient).any():
                 return name
     if not spatial:
-        raise ValueError(f"grad_cam: no layer of {type(model).__name__} has an output with places. Name one: layer=...")
+        raise NoLayerError(
+            f"grad_cam: no layer of {type(model).__name__} has an output with places. Name one: layer=..."
+        )
     return spatial[0]
 
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from lightning_viz.data.batches import BatchFn, Data, read_batches, with_progress
+from lightning_viz.introspection.calls import image_type
 from lightning_viz.introspection.isolation import isolated
-from lightning_viz.introspection.layers import capture, find_layer, last_call, named_layers
+from lightning_viz.introspection.layers import NoLayerError, capture, find_layer, last_call, named_layers
 from lightning_viz.introspection.outputs import as_maps, check_images
 
 __all__ = ["FeatureFn", "collect_features", "feature_layer"]
@@ -60,10 +61,11 @@ def collect_features(
         find_layer(model, layer, nn.Module, who=WHO)
     parts: list[Tensor] = []
     with isolated(model), torch.no_grad():
-        like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
+        place: tuple[torch.device, torch.dtype] | None = None
         read: FeatureFn | None = layer if callable(layer) else partial(_outputs, layer) if layer else None
         for _, batch in with_progress(read_batches(data, batch_size, max_images, batch_fn, WHO), data, max_images, WHO):
-            images = batch.to(like, copy=True)
+            place = place or image_type(model, batch)
+            images = batch.to(*place, copy=True)
             read = read or partial(_inputs, _last_linear(model, images[:1].clone(), WHO))
             features = read(model, images)
             _check_features(features, len(images), parts[-1].shape[1] if parts else None, layer)
@@ -98,7 +100,7 @@ def _last_linear(model: nn.Module, images: Tensor, who: str) -> str:
     with _watch_inputs(list(linear), lambda module, _: last.append(linear[module])):
         model(images)
     if not last:
-        raise ValueError(
+        raise NoLayerError(
             f"{who}: no nn.Linear runs when {type(model).__name__} is called on images, so that there is no last one "
             'whose input to take. Name a layer, or give a function from (model, images) to (N, D): layer="...".'
         )

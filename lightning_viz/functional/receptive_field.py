@@ -11,6 +11,7 @@ from lightning_viz.functional.aten.boxes import Box, Side, bounding_box, whole_m
 from lightning_viz.functional.aten.receptive import seen_by
 from lightning_viz.functional.aten.windows import NotFollowedError
 from lightning_viz.functional.empirical_receptive_field import measured_field, refusal
+from lightning_viz.introspection.calls import image_type
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import find_layer
 from lightning_viz.introspection.trace import Trace, trace
@@ -103,8 +104,8 @@ def _count(runs: dict[str, int], layer: str, module: nn.Module, inputs: object, 
 def _images(model: nn.Module, image_size: Sequence[int]) -> Tensor:
     first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
     channels = image_size[0] if len(image_size) == 3 else first.in_channels if first is not None else 3
-    like = next((parameter for parameter in model.parameters() if parameter.is_floating_point()), torch.zeros(()))
-    return torch.rand(1, channels, *image_size[-2:], generator=torch.Generator().manual_seed(0)).to(like)
+    images = torch.rand(1, channels, *image_size[-2:], generator=torch.Generator().manual_seed(0))
+    return images.to(*image_type(model, images))
 
 
 def _field(model: nn.Module, layer: str, images: Tensor, traced: Trace | None) -> ReceptiveField:

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from lightning_viz.data.batches import BatchFn, Data, read_batches, unpack_batch, with_progress
 from lightning_viz.functional.receptive_field import receptive_fields
+from lightning_viz.introspection.calls import image_type
 from lightning_viz.introspection.isolation import isolated, random_streams
 from lightning_viz.introspection.layers import find_layers
 from lightning_viz.introspection.outputs import as_maps
@@ -84,16 +85,16 @@ def top_patches(
         raise ValueError(f"{WHO}(layers={layers!r}): name at least one.")
     modules = find_layers(model, layers, nn.Module, who=WHO)
     with isolated(model), torch.no_grad():
-        like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
         best: dict[str, _Best] = {}
         for ids, images in with_progress(
             read_batches(data, batch_size, max_images, batch_fn, WHO), data, max_images, WHO
         ):
             if not best:
+                place = image_type(model, images)
                 best = _prepare(model, modules, images, k, units)
             for one in best.values():
                 one.begin(ids, images.shape[2:])
-            model(images.to(like))
+            model(images.to(*place))
     return {name: one.table() for name, one in best.items()}
 
 

@@ -22,7 +22,8 @@ def isolated(model: nn.Module) -> AbstractContextManager[nn.Module]:
     """Lend a model for looking at, and give it back exactly as it was, whatever happens inside.
 
     Inside: every submodule is in eval mode, each ``.grad`` is None, gradients can be computed (also when the caller is
-    under ``no_grad`` or inference mode), autocast is off, and compiled code runs eagerly, so that hooks fire.
+    under ``no_grad`` or inference mode), autocast is off, ``self.log`` of a LightningModule does nothing, and compiled
+    code runs eagerly, so that hooks fire.
 
     On the way out, also after an exception, these are as before: the train/eval flag of each submodule,
     ``requires_grad``, the same ``.grad`` objects, buffers, hooks (of modules, parameters and global ones), registered
@@ -259,6 +260,21 @@ def _modes(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def _silent(model: nn.Module) -> Iterator[None]:
+    """Keep what ``forward`` logs out of the run's numbers; Lightning would even refuse it in some hooks."""
+    # ``_structure`` takes these away again.
+    for module in model.modules():
+        for name in ("log", "log_dict"):
+            if callable(getattr(type(module), name, None)) and hasattr(module, "_current_fx_name"):
+                vars(module)[name] = _say_nothing
+    yield
+
+
+def _say_nothing(*_: object, **__: object) -> None:
+    """Stands in for ``self.log``."""
+
+
+@contextmanager
 def _gradients_possible(model: nn.Module) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(mode=False))
@@ -295,6 +311,7 @@ _BORROWS: tuple[_Borrow, ...] = (
     _buffers,
     _parameters,
     _modes,
+    _silent,
     _gradients_possible,
     _eager,
 )

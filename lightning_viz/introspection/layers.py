@@ -10,17 +10,21 @@ from torch import Tensor, nn
 
 __all__ = [
     "LayerInfo",
+    "NoLayerError",
     "capture",
     "describe_layers",
     "find_layer",
     "find_layers",
-    "first_layer",
     "last_call",
     "named_layers",
 ]
 
 M = TypeVar("M", bound=nn.Module)
 Kinds = type[M] | tuple[type[M], ...]
+
+
+class NoLayerError(ValueError):
+    """A model has, or runs, nothing of the kind that is looked at when no layer is named."""
 
 
 def find_layers(
@@ -77,15 +81,6 @@ def find_layer(model: nn.Module, layer: str, kinds: Kinds[M], who: str = "find_l
     if layer not in found:
         raise ValueError(f'{who}: "{layer}" is a pattern; give one name. Choices: {_listed(list(map(repr, found)))}.')
     return found[layer]
-
-
-def first_layer(model: nn.Module, kinds: Kinds[M], who: str = "first_layer") -> dict[str, M]:
-    """Find the first layer of some kind, in the order in which the model registered them.
-
-    Raises:
-        ValueError: The model has none; the message lists the layers that it has.
-    """
-    return dict(list(find_layers(model, "*", kinds, who).items())[:1])
 
 
 def _why_none(

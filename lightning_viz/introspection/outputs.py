@@ -16,6 +16,7 @@ __all__ = [
     "check_images",
     "class_scores",
     "find_scores",
+    "look_up",
     "one_per_image",
     "probabilities",
 ]
@@ -54,7 +55,7 @@ def find_scores(returned: Any, output: Output | None, who: str) -> Tensor:
         >>> find_scores({"logits": torch.rand(2, 10)}, "logits", "saliency").shape
         torch.Size([2, 10])
     """
-    found = _looked_up(returned, output)
+    found = look_up(returned, output)
     if not isinstance(found, Tensor):
         keys = f" with keys {', '.join(map(repr, returned))}" if isinstance(returned, Mapping) else ""
         raise TypeError(
@@ -72,7 +73,8 @@ def find_scores(returned: Any, output: Output | None, who: str) -> Tensor:
     return found
 
 
-def _looked_up(returned: Any, output: Output | None) -> Any:
+def look_up(returned: Any, output: Output | None) -> Any:
+    """Give what ``output`` says of what a model returned; None where there is no such thing."""
     if callable(output):
         return output(returned)
     if output is None or isinstance(returned, Tensor):

@@ -12,6 +12,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from lightning_viz.introspection.layers import named_layers
+
 __all__ = ["Layer", "Step", "Trace", "Value", "needed_steps", "trace"]
 
 
@@ -102,7 +104,8 @@ def trace(
             raise _EnoughError
 
     source = images.detach().clone()
-    handles = [model.get_submodule(name).register_forward_hook(partial(note, name)) for name in layers]
+    modules = named_layers(model)
+    handles = [modules[name].register_forward_hook(partial(note, name)) for name in layers]
     try:
         recorder.numbers[source] = 0
         result = None

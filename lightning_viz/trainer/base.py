@@ -3,7 +3,7 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Any, ClassVar
 
@@ -11,8 +11,11 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from lightning_viz.data.probe import Probe
+from lightning_viz.introspection.calls import Call, called_by
 from lightning_viz.introspection.isolation import isolated
-from lightning_viz.introspection.layers import Kinds, M, find_layers, first_layer
+from lightning_viz.introspection.layers import Kinds, M, NoLayerError, find_layers
+from lightning_viz.introspection.running import running_layers
+from lightning_viz.trainer.calls import call_of
 from lightning_viz.trainer.context import Context, Needs, isolated_together, look, look_together
 from lightning_viz.trainer.drawing import Drawing
 from lightning_viz.trainer.lightning import Callback, Moment, moment_of, validation_data
@@ -92,6 +95,8 @@ class VizCallback(ABC, Callback):
         self._step_before = 0
         self._drawn_at = -1
         self._before: dict[str, Drawing] = {}
+        self._defaults: dict[object, list[str]] = {}
+        self._rests = False
 
     @abstractmethod
     def draw(self, context: Context) -> Iterable[Drawing]:
@@ -122,26 +127,46 @@ class VizCallback(ABC, Callback):
         """
 
     def find_layers(self, context: Context, kinds: Kinds[M]) -> dict[str, M]:
-        """Find the chosen layers; the first of the kind when none were chosen.
+        """Find the chosen layers; the first of the kind that runs when none were chosen.
 
         Raises:
             ValueError: There is none; the message lists the choices.
         """
-        who = type(self).__name__
         if self.layers is None:
-            return first_layer(context.model, kinds, who)
+            return dict(list(self._running_layers(context, kinds).items())[:1])
+        who = type(self).__name__
         return find_layers(context.model, self.layers, kinds, f"{who}(layers={self.layers!r})")
 
     def find_outer_layers(self, context: Context, kinds: Kinds[M]) -> list[str]:
-        """Find the chosen layers, of any kind; the first and the last of a kind when none were chosen.
+        """Find the chosen layers, of any kind; the first and the last of a kind that run when none were chosen.
 
         Raises:
             ValueError: There is none; the message lists the choices.
         """
         if self.layers is not None:
             return list(self.find_layers(context, nn.Module))
-        found = list(find_layers(context.model, "*", kinds, type(self).__name__))
+        found = list(self._running_layers(context, kinds))
         return list(dict.fromkeys([found[0], found[-1]]))
+
+    def _running_layers(self, context: Context, kinds: Kinds[M]) -> dict[str, M]:
+        """In the order in which they run for the probe; before there is one, in the order of registration."""
+        who = type(self).__name__
+        try:
+            found = find_layers(context.model, "*", kinds, who)
+        except ValueError as error:
+            raise NoLayerError(str(error)) from None
+        if not context.probe.ready or not context.call.is_known:
+            return found
+        names = self._defaults.get(kinds)
+        if names is None:
+            names = running_layers(context.model, context.probe.images, found, context.probe.output)
+            self._defaults[kinds] = names
+        if not names:
+            raise NoLayerError(
+                f"{who}: of {', '.join(map(repr, found))} none runs on the way from the images to the output of "
+                f"{type(context.model).__name__}. Name another: {who}(layers=...)."
+            )
+        return {name: found[name] for name in names if name in found}
 
     def drawings(
         self,
@@ -167,14 +192,21 @@ class VizCallback(ABC, Callback):
             >>> [drawing.layer for drawing in FilterImages().drawings(model)]
             ['0']
         """
+        self._defaults.clear()
         with isolated(model):
             known = (probe or self.probe or Probe()).read_dataset()
-            context = Context(model, known.on(model), before={drawing.layer: drawing.kept() for drawing in before})
-            return list(self.draw(look(self, context, lambda: data)))
+            call = call_of(model, known)
+            kept = {drawing.layer: drawing.kept() for drawing in before}
+            context = look(self, Context(model, known.on(call), before=kept, call=call), lambda: data)
+            with called_by(model, call.forward_fn):
+                return list(self.draw(context))
 
     def on_fit_start(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Check, open the store, and find the probe."""
-        self.needs(Context(pl_module))
+        self._rests = False
+        self._defaults.clear()
+        with suppress(NoLayerError):  # what fits is known when the network runs
+            self.needs(Context(pl_module))
         probe = self.probe.read_dataset() if self.probe is not None else None
         self._begun, self._drawn_at, self._before = False, -1, {}
         if trainer.is_global_zero:
@@ -193,7 +225,14 @@ class VizCallback(ABC, Callback):
     ) -> None:
         """Capture the probe, in the sanity check."""
         if not self._begun and trainer.is_global_zero and trainer.state.fn == "fit":
-            self._session(trainer, pl_module).probes.capture(self.probe, batch)
+            self._session(trainer, pl_module).see_batch(self.probe, pl_module, batch)
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: nn.Module, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """The step that showed how the network is called is over."""
+        if not self._begun and trainer.is_global_zero and trainer.state.fn == "fit":
+            self._session(trainer, pl_module).calls.end_watch()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: nn.Module, batch: Any, batch_idx: int) -> None:
         """Capture the probe if there was no validation, and draw the untrained network."""
@@ -203,7 +242,7 @@ class VizCallback(ABC, Callback):
             return
         self._begun = True
         if trainer.is_global_zero:
-            self._session(trainer, pl_module).probes.capture(self.probe, batch)
+            self._session(trainer, pl_module).see_batch(self.probe, pl_module, batch)
         if self._takes_part(trainer) and trainer.fit_loop.epoch_loop.batch_progress.total.processed == 0:
             self._draw(trainer, pl_module, epoch_ended=False)
 
@@ -211,6 +250,8 @@ class VizCallback(ABC, Callback):
         self, trainer: Trainer, pl_module: nn.Module, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Draw by steps."""
+        if trainer.is_global_zero:
+            self._session(trainer, pl_module).calls.end_watch()
         by_steps = self.schedule.every_n_train_steps is not None
         if by_steps and self._takes_part(trainer) and self.schedule.at_step(self._step_before, trainer.global_step):
             self._draw(trainer, pl_module, epoch_ended=False)
@@ -251,7 +292,8 @@ class VizCallback(ABC, Callback):
     def _help(self, trainer: Trainer, model: nn.Module) -> None:
         try:
             with self._lent(trainer, model):
-                self._look(trainer, model, lambda: Context(model))
+                own = Call(self.probe.forward_fn if self.probe is not None else None)
+                self._look(trainer, model, lambda: Context(model, call=own))
         except Exception:
             # Rank 0 heard of it, and says so.
             if self.on_error == "raise":
@@ -261,18 +303,22 @@ class VizCallback(ABC, Callback):
         moment = moment_of(trainer, epoch_ended=epoch_ended)
         action = partial(self._draw_all, session, trainer, model, moment)
         error = session.attempt(f"draw {type(self).__name__}", action, self.on_error)
-        if error is not None:
+        if error is not None and not self._rests:
+            self._rests = isinstance(error, NoLayerError)
             session.record_failure(self.method, error, moment)
 
     def _draw_all(self, session: Session, trainer: Trainer, model: nn.Module, moment: Moment) -> None:
         probe = session.probes.of(self.probe)
         with self._lent(trainer, model):
-            context = self._look(trainer, model, lambda: Context(model, probe.on(model), moment, dict(self._before)))
-            for drawing in self.draw(context):
-                if not isinstance(drawing, Drawing):
-                    raise TypeError(f"{type(self).__name__}.draw must yield Drawing; got {type(drawing).__name__}.")
-                self._before[drawing.layer] = drawing.kept()
-                session.record(self.method, drawing, moment, probe if self.uses_probe else None, self.on_error)
+            call = session.calls.of(model, probe)
+            begin = partial(Context, model, probe.on(call), moment, dict(self._before), call)
+            context = self._look(trainer, model, begin)
+            with called_by(model, call.forward_fn):
+                for drawing in self.draw(context):
+                    if not isinstance(drawing, Drawing):
+                        raise TypeError(f"{type(self).__name__}.draw must yield Drawing; got {type(drawing).__name__}.")
+                    self._before[drawing.layer] = drawing.kept()
+                    session.record(self.method, drawing, moment, probe if self.uses_probe else None, self.on_error)
 
     def _lent(self, trainer: Trainer, model: nn.Module) -> AbstractContextManager[object]:
         return isolated_together(model) if self.sharded and trainer.world_size > 1 else isolated(model)

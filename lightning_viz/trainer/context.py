@@ -12,7 +12,9 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 
 from lightning_viz.data.batches import sample
 from lightning_viz.data.probe import Probe
+from lightning_viz.introspection.calls import Call, called_by
 from lightning_viz.introspection.isolation import isolated
+from lightning_viz.introspection.seen_calls import SeenCall
 from lightning_viz.trainer.distributed import all_gather_or_raise
 from lightning_viz.trainer.drawing import Drawing
 from lightning_viz.trainer.lightning import Moment
@@ -42,9 +44,10 @@ class Context:
 
     Attributes:
         model: The LightningModule, in eval mode, on loan.
-        probe: Its images are on the model's device, in its float type.
+        probe: Its images are on the device and in the float type that the model takes.
         moment: Where training stands: ``batches``, ``epoch``, ``step``.
         before: By layer, what was drawn last, also before training was resumed: values (float32 arrays), scalars, meta.
+        call: How the model is called on images; ``model(images)`` does it so.
         layers: The names that ``needs`` gave.
         data: The items that ``needs`` asked for: ``data.indices`` count in the whole, which is ``data.dataset``.
         collected: What ``collect`` returned, of each process that took part.
@@ -54,6 +57,7 @@ class Context:
     probe: Probe = field(default_factory=Probe)
     moment: Moment = field(default_factory=Moment)
     before: Mapping[str, Drawing] = field(default_factory=dict)
+    call: Call = field(default_factory=Call)
     layers: tuple[str, ...] = ()
     data: Subset[Any] = NO_DATA
     collected: Sequence[Any] = ()
@@ -78,8 +82,9 @@ def look(who: Looks, context: Context, validation_data: Callable[[], Dataset[Any
     Raises:
         ValueError: No data, or no images in it.
     """
-    context = _with_needs(who, context, validation_data)
-    return replace(context, collected=[who.collect(context)]) if context.data is not NO_DATA else context
+    with called_by(context.model, context.call.forward_fn):
+        context = _with_needs(who, context, validation_data)
+        return replace(context, collected=[who.collect(context)]) if context.data is not NO_DATA else context
 
 
 @contextmanager
@@ -105,7 +110,8 @@ def look_together(
 
     Args:
         who: The visualisation.
-        begin: What is known so far. Called where an error in one process is heard of by all.
+        begin: What is known so far. Called where an error in one process is heard of by all. The first process
+            knows from the probe which layers run and how the model is called, and tells the others.
         validation_data: What to look at if the visualisation names no data.
         model: On loan. Its buffers become those of the first process: each has statistics of its own until the next
             step, and the network that is drawn is the first one's.
@@ -115,14 +121,22 @@ def look_together(
     """
     context = Context(model)
 
-    def look_at_share() -> list[Any]:
+    def begin_and_ask() -> tuple[tuple[str, ...], SeenCall | None]:
         nonlocal context
-        context = _with_needs(who, begin(), validation_data)
+        context = begin()
+        with called_by(model, context.call.forward_fn):
+            context = _with_needs(who, context, validation_data)
+        return context.layers, context.call.forward_fn if isinstance(context.call.forward_fn, SeenCall) else None
+
+    def look_at_share() -> list[Any]:
         share = context.data.indices[dist.get_rank() :: dist.get_world_size()]
-        return [who.collect(replace(context, data=Subset(context.data.dataset, share)))] if share else []
+        with called_by(model, seen or context.call.forward_fn):
+            return [who.collect(replace(context, data=Subset(context.data.dataset, share)))] if share else []
 
     for buffer in model.buffers():
         dist.broadcast(buffer.detach(), 0)
+    layers, seen = all_gather_or_raise(begin_and_ask)[0]
+    context = replace(context, layers=layers)
     parts = all_gather_or_raise(look_at_share)
     return replace(context, collected=[one for part in parts for one in part])
 

@@ -17,9 +17,11 @@ from torch import nn
 from lightning_viz.data.probe import Probe
 from lightning_viz.export.loggers import log_picture, log_scalars, mark_run, run_folder
 from lightning_viz.export.projector import write_embedding
-from lightning_viz.introspection.layers import describe_layers
+from lightning_viz.introspection.calls import CallError
+from lightning_viz.introspection.layers import NoLayerError, describe_layers
 from lightning_viz.render import encode_png
 from lightning_viz.store import PLUGIN_NAME, SCHEMA_VERSION, Record, Store, read_store, read_values, store_folder
+from lightning_viz.trainer.calls import Calls
 from lightning_viz.trainer.drawing import Drawing
 from lightning_viz.trainer.lightning import Moment
 from lightning_viz.trainer.probes import Probes
@@ -60,7 +62,8 @@ class Session:
         self.store: Store | None = None
         self.loggers = [] if trainer.fast_dev_run else list(trainer.loggers)
         self.probes = Probes(trainer.ckpt_path)
-        self._warned: set[tuple[object, ...]] = set()
+        self.calls = Calls()
+        self._warned: set[object] = set()
 
     def open_store(self, trainer: Trainer, model: nn.Module, on_error: OnError) -> None:
         """Open the store and mark the run for TensorBoard. A folder that can't be written leaves the loggers alone."""
@@ -81,6 +84,12 @@ class Session:
 
     def _mark(self, store: Store) -> None:
         mark_run(self.loggers, store.folder.parents[1], PLUGIN_NAME)
+
+    def see_batch(self, given: Probe | None, model: nn.Module, batch: Any) -> None:
+        """Take the images of a probe from the first batch, and see how the network is called."""
+        self.probes.capture(given, batch)
+        what = "see how the network is called"
+        self.attempt(what, partial(self.calls.watch, model, self.probes.of(given), batch))
 
     def drawn_before(self, name: str, batches: int, on_error: OnError) -> dict[str, Drawing]:
         """Read what the run that goes on has drawn last, by layer, from the folder where this one writes."""
@@ -158,16 +167,21 @@ class Session:
         try:
             action()
         except Exception as error:
-            if on_error == "raise":
+            if on_error == "raise" and not isinstance(error, NoLayerError):
                 raise
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            key = what, type(error), place.filename, place.lineno
-            if key not in self._warned:
-                self._warned.add(key)
-                reason = f"lightning_viz could not {what}: {type(error).__name__}: {error}"
-                log.warning("%s\nTraining goes on.", reason, exc_info=error)
+            self._say(what, error)
             return error
         return None
+
+    def _say(self, what: str, error: Exception) -> None:
+        """Once for all callbacks where the network or the data are the reason, else once for each place."""
+        explained = isinstance(error, CallError | NoLayerError)
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        key = str(error) if explained else (what, type(error), place.filename, place.lineno)
+        if key not in self._warned:
+            self._warned.add(key)
+            reason = f"lightning_viz could not {what}: {type(error).__name__}: {error}"
+            log.warning("%s\nTraining goes on.", reason, exc_info=None if explained else error)
 
 
 def _encoded(picture: NDArray[np.uint8]) -> list[bytes]:

@@ -5,7 +5,7 @@ from captum.attr import LayerGradCam
 from torch import nn
 from torch.nn import functional
 
-from lightning_viz.introspection.layers import capture, describe_layers, find_layer, find_layers, first_layer
+from lightning_viz.introspection.layers import capture, describe_layers, find_layer, find_layers
 
 NETS = ("resnet18", "densenet121", "squeezenet1_1", "mobilenet_v3_small")
 
@@ -78,19 +78,13 @@ def test_a_model_without_the_kind_names_the_layers_that_it_has():
         r"""^me: Branched has no Linear or LSTM. Layers it has: "stem.conv" \(Conv2d\), "stem.norm" \(BatchNorm2d\)"""
     )
     with pytest.raises(ValueError, match=message):
-        first_layer(Branched(), (nn.Linear, nn.LSTM), who="me")
+        find_layers(Branched(), "*", (nn.Linear, nn.LSTM), who="me")
 
 
 def test_a_long_list_of_choices_is_cut():
     model = nn.Sequential(*(nn.Conv2d(1, 1, 1) for _ in range(33)))
     with pytest.raises(ValueError, match=r"'29' and 3 more\.$"):
         find_layers(model, "x", nn.Conv2d)
-
-
-def test_first_layer_is_the_first_registered():
-    model = Branched()
-    assert first_layer(model, nn.Conv2d) == {"stem.conv": model.stem["conv"]}
-    assert first_layer(model, nn.ConvTranspose2d) == {"body.1": model.body[1]}
 
 
 def test_find_layer_takes_one_name_and_no_glob():
