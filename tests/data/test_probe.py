@@ -10,6 +10,7 @@ from torch.utils.data import Dataset, TensorDataset
 from torchvision.transforms import v2
 
 from lightning_viz.data.probe import Probe, unpack_batch
+from lightning_viz.introspection.calls import Call, find_call
 
 IMAGES = torch.rand(5, 3, 12, 20, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([3, 1, 0, 2, 1])
@@ -258,19 +259,19 @@ def test_a_restored_probe_counts_as_captured():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_on_a_model_the_images_have_its_float_type_and_the_labels_stay_whole(dtype):
-    probe = Probe((IMAGES, LABELS)).on(nn.Conv2d(3, 4, 3).to(dtype))
+    probe = Probe((IMAGES, LABELS)).on(find_call(nn.Conv2d(3, 4, 3).to(dtype), IMAGES))
     assert torch.equal(probe.images, IMAGES.to(dtype))
     assert torch.equal(probe.labels, LABELS)
 
 
 def test_a_model_without_weights_gets_the_images_as_they_are():
-    assert torch.equal(Probe(IMAGES).on(nn.Flatten()).images, IMAGES)
+    assert torch.equal(Probe(IMAGES).on(find_call(nn.Flatten(), IMAGES)).images, IMAGES)
 
 
 def test_a_model_that_works_in_place_does_not_change_the_probe():
-    probe = Probe(IMAGES.clone())
-    probe.on(NET).images.zero_()
-    assert torch.equal(probe.on(NET).images, IMAGES)
+    probe, call = Probe(IMAGES.clone()), find_call(NET, IMAGES)
+    probe.on(call).images.zero_()
+    assert torch.equal(probe.on(call).images, IMAGES)
 
 
 def test_looking_at_the_images_changes_nothing():
@@ -282,7 +283,7 @@ def test_looking_at_the_images_changes_nothing():
 
 def test_an_empty_probe_is_itself_on_any_model():
     probe = Probe()
-    assert probe.on(NET) is probe
+    assert probe.on(Call()) is probe
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -108,7 +110,7 @@ def _omit(name: str) -> tuple[Callable[..., object], ...]:
     [
         borrow.__name__
         for borrow in isolation._BORROWS
-        if borrow.__name__ not in ("_eager", "_gradients_possible", "_modes")
+        if borrow.__name__ not in ("_eager", "_gradients_possible", "_modes", "_silent")
     ],
 )
 def test_sabotage_without_any_one_borrow_the_harm_is_seen(
@@ -124,6 +126,27 @@ def test_sabotage_without_any_one_borrow_the_harm_is_seen(
     finally:
         torch.use_deterministic_algorithms(deterministic)
         torch.backends.cudnn.benchmark = torch.backends.cudnn.deterministic = False
+
+
+@pytest.mark.parametrize("package", ["pytorch_lightning", "lightning.pytorch"])
+def test_inside_what_a_module_logs_goes_nowhere_and_after_it_counts_again(package: str) -> None:
+    class Logs(import_module(package).LightningModule):
+        def forward(self, x):
+            self.log("mean", x.mean())
+            self.log_dict({"max": x.max()})
+            return x
+
+    outer = Logs()
+    outer.inner = Logs()
+    outer._current_fx_name = outer.inner._current_fx_name = "on_train_end"
+    refused = pytest.raises(Exception, match="log")
+    with isolated(outer), left_as_found(outer):
+        assert torch.equal(outer.inner(outer(torch.ones(2))), torch.ones(2))
+    assert "log" not in vars(outer)
+    for module in (outer, outer.inner):
+        module._trainer = SimpleNamespace(barebones=False, _results=None)
+        with refused:
+            module(torch.ones(2))
 
 
 def test_inside_modules_are_in_eval_mode_and_gradients_are_none(model: nn.Module) -> None:
