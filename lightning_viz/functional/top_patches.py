@@ -7,15 +7,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d
-from torch.utils.data import Dataset
 
-from lightning_viz.data.batches import BatchFn, Data, read_batches, unpack_batch, with_progress
+from lightning_viz.data.batches import BatchFn, Data, read_batches, with_progress
 from lightning_viz.functional.receptive_field import receptive_fields
-from lightning_viz.introspection.isolation import isolated, random_streams
+from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import find_layers
 from lightning_viz.introspection.outputs import as_maps
 
-__all__ = ["PatchTable", "cut_patches", "merge_tables", "read_images", "top_patches"]
+__all__ = ["PatchTable", "cut_patches", "merge_tables", "top_patches"]
 
 WHO = "top_patches"
 
@@ -230,19 +229,6 @@ def merge_tables(tables: Sequence[PatchTable]) -> PatchTable:
     )
     order = together.values.argsort(dim=1, descending=True, stable=True)[:, :k]
     return PatchTable(*(part[rows, order] for part in together))
-
-
-def read_images(data: Tensor | Dataset[Any], ids: Sequence[int], batch_fn: BatchFn | None = None) -> Tensor:
-    """Read some images of a tensor or data set again.
-
-    Returns:
-        ``(N, C, H, W)``, in the order of ``ids``.
-    """
-    if isinstance(data, Tensor):
-        return data[list(ids)]
-    with random_streams():
-        batch = torch.utils.data.default_collate([data[number] for number in ids])
-    return unpack_batch(batch, batch_fn)[0]
 
 
 def cut_patches(images: Tensor, boxes: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import Any, ClassVar
 
@@ -11,11 +11,13 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from lightning_viz.data.probe import Probe
+from lightning_viz.data.reading import Reader
+from lightning_viz.data.unpacking import say_nothing
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import Kinds, M, find_layers, first_layer
 from lightning_viz.trainer.context import Context, Needs, isolated_together, look, look_together
 from lightning_viz.trainer.drawing import Drawing
-from lightning_viz.trainer.lightning import Callback, Moment, moment_of, validation_data
+from lightning_viz.trainer.lightning import Callback, Moment, moment_of, reader_of, validation_data
 from lightning_viz.trainer.schedule import Schedule
 from lightning_viz.trainer.session import OnError, Session, close_session, session_of
 
@@ -170,20 +172,21 @@ class VizCallback(ABC, Callback):
         with isolated(model):
             known = (probe or self.probe or Probe()).read_dataset()
             context = Context(model, known.on(model), before={drawing.layer: drawing.kept() for drawing in before})
-            return list(self.draw(look(self, context, lambda: data)))
+            return list(self.draw(look(self, context, lambda: data, Reader(batch_fn=known.batch_fn))))
 
     def on_fit_start(self, trainer: Trainer, pl_module: nn.Module) -> None:
-        """Check, open the store, and find the probe."""
+        """Check, and open the store."""
         self.needs(Context(pl_module))
-        probe = self.probe.read_dataset() if self.probe is not None else None
+        if self.probe is not None:
+            self.probe.choose_items()
         self._begun, self._drawn_at, self._before = False, -1, {}
         if trainer.is_global_zero:
-            session = self._session(trainer, pl_module)
-            if probe is not None:
-                session.probes.settle(self.probe, probe)
+            self._session(trainer, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: nn.Module) -> None:
-        """Find what a run that goes on has drawn last: how far it had come is known now."""
+        """Read the probe's data set, since loaders are there now, and what a run that goes on has drawn last."""
+        if self.probe is not None and self.probe.dataset is not None:
+            self._read_probe(trainer, pl_module, self.probe)
         batches = trainer.fit_loop.epoch_loop.batch_progress.total.processed
         if trainer.is_global_zero and batches > 0:
             self._before = self._session(trainer, pl_module).drawn_before(self.method, batches, self.on_error)
@@ -193,7 +196,7 @@ class VizCallback(ABC, Callback):
     ) -> None:
         """Capture the probe, in the sanity check."""
         if not self._begun and trainer.is_global_zero and trainer.state.fn == "fit":
-            self._session(trainer, pl_module).probes.capture(self.probe, batch)
+            self._session(trainer, pl_module).capture(self.probe, batch)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: nn.Module, batch: Any, batch_idx: int) -> None:
         """Capture the probe if there was no validation, and draw the untrained network."""
@@ -203,7 +206,7 @@ class VizCallback(ABC, Callback):
             return
         self._begun = True
         if trainer.is_global_zero:
-            self._session(trainer, pl_module).probes.capture(self.probe, batch)
+            self._session(trainer, pl_module).capture(self.probe, batch)
         if self._takes_part(trainer) and trainer.fit_loop.epoch_loop.batch_progress.total.processed == 0:
             self._draw(trainer, pl_module, epoch_ended=False)
 
@@ -235,6 +238,20 @@ class VizCallback(ABC, Callback):
 
     def _session(self, trainer: Trainer, model: nn.Module) -> Session:
         return session_of(trainer, model, self.on_error)
+
+    def _read_probe(self, trainer: Trainer, model: nn.Module, given: Probe) -> None:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(isolated(model))
+            except RuntimeError:
+                return  # then nothing can be drawn either, and the first drawing says why
+            probe = given.read_dataset(self._reader(trainer, model))
+            if trainer.is_global_zero:
+                self._session(trainer, model).probes.settle(given, probe)
+
+    def _reader(self, trainer: Trainer, model: nn.Module) -> Reader:
+        say = self._session(trainer, model).say if trainer.is_global_zero else say_nothing
+        return reader_of(trainer, self.probe.batch_fn if self.probe is not None else None, say)
 
     def _takes_part(self, trainer: Trainer) -> bool:
         return self.sharded or bool(trainer.is_global_zero)
@@ -279,9 +296,10 @@ class VizCallback(ABC, Callback):
 
     def _look(self, trainer: Trainer, model: nn.Module, begin: Callable[[], Context]) -> Context:
         data = partial(validation_data, trainer, type(self).__name__)
+        reader = self._reader(trainer, model)
         if self.sharded and trainer.world_size > 1:
-            return look_together(self, begin, data, model)
-        return look(self, begin(), data)
+            return look_together(self, begin, data, reader, model)
+        return look(self, begin(), data, reader)
 
 
 def _is_text(name: object) -> bool:

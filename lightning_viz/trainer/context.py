@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, Protocol
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.utils.data import Dataset, Subset, TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
-from lightning_viz.data.batches import sample
 from lightning_viz.data.probe import Probe
+from lightning_viz.data.reading import Reader, Sample, sample
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.trainer.distributed import all_gather_or_raise
 from lightning_viz.trainer.drawing import Drawing
@@ -19,7 +19,7 @@ from lightning_viz.trainer.lightning import Moment
 
 __all__ = ["Context", "Needs", "isolated_together", "look", "look_together"]
 
-NO_DATA: Subset[Any] = Subset(TensorDataset(torch.empty(0)), [])
+NO_DATA = Sample(TensorDataset(torch.empty(0)), [])
 
 
 class Needs(NamedTuple):
@@ -46,7 +46,8 @@ class Context:
         moment: Where training stands: ``batches``, ``epoch``, ``step``.
         before: By layer, what was drawn last, also before training was resumed: values (float32 arrays), scalars, meta.
         layers: The names that ``needs`` gave.
-        data: The items that ``needs`` asked for: ``data.indices`` count in the whole, which is ``data.dataset``.
+        data: The items that ``needs`` asked for. Iterating reads them as the Trainer's validation does: batches of
+            images as the network gets them, with labels. ``data.indices`` count in ``data.dataset``, the whole.
         collected: What ``collect`` returned, of each process that took part.
     """
 
@@ -55,7 +56,7 @@ class Context:
     moment: Moment = field(default_factory=Moment)
     before: Mapping[str, Drawing] = field(default_factory=dict)
     layers: tuple[str, ...] = ()
-    data: Subset[Any] = NO_DATA
+    data: Sample = NO_DATA
     collected: Sequence[Any] = ()
 
 
@@ -67,18 +68,19 @@ class Looks(Protocol):
     def collect(self, context: Context) -> Any: ...
 
 
-def look(who: Looks, context: Context, validation_data: Callable[[], Dataset[Any] | None]) -> Context:
+def look(who: Looks, context: Context, validation_data: Callable[[], Dataset[Any] | None], reader: Reader) -> Context:
     """Give the context of a drawing, after the pass over data that it needs.
 
     Args:
         who: The visualisation.
         context: What is known so far; the model is on loan.
         validation_data: What to look at if the visualisation names no data.
+        reader: How data are read.
 
     Raises:
         ValueError: No data, or no images in it.
     """
-    context = _with_needs(who, context, validation_data)
+    context = _with_needs(who, context, validation_data, reader)
     return replace(context, collected=[who.collect(context)]) if context.data is not NO_DATA else context
 
 
@@ -99,7 +101,11 @@ def isolated_together(model: nn.Module) -> Iterator[None]:
 
 
 def look_together(
-    who: Looks, begin: Callable[[], Context], validation_data: Callable[[], Dataset[Any] | None], model: nn.Module
+    who: Looks,
+    begin: Callable[[], Context],
+    validation_data: Callable[[], Dataset[Any] | None],
+    reader: Reader,
+    model: nn.Module,
 ) -> Context:
     """Do what ``look`` does with all processes, each at its share of the data.
 
@@ -107,6 +113,7 @@ def look_together(
         who: The visualisation.
         begin: What is known so far. Called where an error in one process is heard of by all.
         validation_data: What to look at if the visualisation names no data.
+        reader: How data are read.
         model: On loan. Its buffers become those of the first process: each has statistics of its own until the next
             step, and the network that is drawn is the first one's.
 
@@ -117,9 +124,9 @@ def look_together(
 
     def look_at_share() -> list[Any]:
         nonlocal context
-        context = _with_needs(who, begin(), validation_data)
+        context = _with_needs(who, begin(), validation_data, reader)
         share = context.data.indices[dist.get_rank() :: dist.get_world_size()]
-        return [who.collect(replace(context, data=Subset(context.data.dataset, share)))] if share else []
+        return [who.collect(replace(context, data=context.data.of(share)))] if share else []
 
     for buffer in model.buffers():
         dist.broadcast(buffer.detach(), 0)
@@ -127,9 +134,11 @@ def look_together(
     return replace(context, collected=[one for part in parts for one in part])
 
 
-def _with_needs(who: Looks, context: Context, validation_data: Callable[[], Dataset[Any] | None]) -> Context:
+def _with_needs(
+    who: Looks, context: Context, validation_data: Callable[[], Dataset[Any] | None], reader: Reader
+) -> Context:
     layers, data, most = who.needs(context)
     if not most:
         return replace(context, layers=tuple(layers))
-    chosen = sample(data if data is not None else validation_data(), most, type(who).__name__)
-    return replace(context, layers=tuple(layers), data=chosen)
+    items = data if data is not None else validation_data()
+    return replace(context, layers=tuple(layers), data=sample(items, most, type(who).__name__, reader))

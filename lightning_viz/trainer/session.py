@@ -5,7 +5,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
@@ -18,6 +18,7 @@ from lightning_viz.data.probe import Probe
 from lightning_viz.export.loggers import log_picture, log_scalars, mark_run, run_folder
 from lightning_viz.export.projector import write_embedding
 from lightning_viz.introspection.layers import describe_layers
+from lightning_viz.introspection.unsuitable import UnsuitableError
 from lightning_viz.render import encode_png
 from lightning_viz.store import PLUGIN_NAME, SCHEMA_VERSION, Record, Store, read_store, read_values, store_folder
 from lightning_viz.trainer.drawing import Drawing
@@ -60,6 +61,8 @@ class Session:
         self.store: Store | None = None
         self.loggers = [] if trainer.fast_dev_run else list(trainer.loggers)
         self.probes = Probes(trainer.ckpt_path)
+        self.say = cache(log.warning)
+        """Says the same thing only once."""
         self._warned: set[tuple[object, ...]] = set()
 
     def open_store(self, trainer: Trainer, model: nn.Module, on_error: OnError) -> None:
@@ -107,6 +110,10 @@ class Session:
         values = {name: read_values(file.read_bytes()) for name, file in files.items()}
         return Drawing(record.layer, values, scalars=record.scalars, meta=record.meta)
 
+    def capture(self, given: Probe | None, batch: Any) -> None:
+        """Take the images of a probe from a batch, unless it has some."""
+        self.probes.capture(given, batch, self.say)
+
     def record(self, method: str, drawing: Drawing, moment: Moment, probe: Probe | None, on_error: OnError) -> None:
         """Keep a drawing in the store, and hand it to the loggers.
 
@@ -153,21 +160,28 @@ class Session:
         """Do something that must not end the run.
 
         Returns:
-            What went wrong, after it was logged with its traceback (the same thing only once); else None.
+            What went wrong, after it was logged with its traceback (the same thing only once); else None. What was
+            given and does not suit is said once for all callbacks, without a traceback, which would lead to our code.
         """
         try:
             action()
         except Exception as error:
             if on_error == "raise":
                 raise
+            unsuitable = next((one for one in (error, error.__cause__) if isinstance(one, UnsuitableError)), None)
+            if unsuitable is not None:
+                self._say_once(("unsuitable", unsuitable.about), f"lightning_viz could not {what}: {error}")
+                return error
             place = traceback.extract_tb(error.__traceback__)[-1]
             key = what, type(error), place.filename, place.lineno
-            if key not in self._warned:
-                self._warned.add(key)
-                reason = f"lightning_viz could not {what}: {type(error).__name__}: {error}"
-                log.warning("%s\nTraining goes on.", reason, exc_info=error)
+            self._say_once(key, f"lightning_viz could not {what}: {type(error).__name__}: {error}", error)
             return error
         return None
+
+    def _say_once(self, key: tuple[object, ...], reason: str, error: Exception | None = None) -> None:
+        if key not in self._warned:
+            self._warned.add(key)
+            log.warning("%s\nTraining goes on.", reason, exc_info=error)
 
 
 def _encoded(picture: NDArray[np.uint8]) -> list[bytes]:
