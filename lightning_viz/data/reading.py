@@ -134,9 +134,9 @@ class Sample(Subset[Any]):
             images, labels = self.reader.unpack(batch)
             if len(images) != len(wanted):
                 raise UnsuitableDataError(
-                    f"{self.who}({self.argument}=...): a batch of {len(wanted)} items has {len(images)} images, so that "
-                    "it is not known which item an image is. Give a data set with one image an item, or say which image stands for it: "
-                    "Probe(batch_fn=...)."
+                    f"{self.who}({self.argument}=...): a batch of {len(wanted)} items has {len(images)} images, so "
+                    "that it is not known which item an image is. Give a data set with one image an item: "
+                    f"{self.argument}=..., or say which image stands for it: Probe(batch_fn=...)."
                 )
             yield images, labels
 

@@ -227,7 +227,7 @@ def _reason(batch: Batch) -> str:
     """What is known of a batch without images."""
     for part in _inside(batch, DEEPEST):
         if isinstance(part, Tensor) and part.ndim == 5 and part.is_floating_point():
-            return "Volumes or clips, (N, C, D, H, W), are no images: choose one slice of each. "
+            return "Volumes, clips, or batches for items, (N, C, D, H, W), are no images: choose one of each. "
         if _image_list(part):
             return "They are of several sizes: bring them to one, or choose some of one size. "
     return ""
@@ -241,12 +241,12 @@ def _inside(node: Any, levels: int) -> Iterator[Any]:
         yield from _inside(part, levels - 1)
 
 
-def _described(batch: Batch) -> str:
+def _described(batch: Batch, levels: int = DEEPEST) -> str:
     if isinstance(batch, Tensor):
         return f"a tensor {tuple(batch.shape)} {batch.dtype}"
+    if not levels or not isinstance(batch, Mapping | tuple | list):
+        return f"a {type(batch).__name__}"
     if isinstance(batch, Mapping):
-        return "a dict with " + ", ".join(f"{key!r}: {_described(part)}" for key, part in batch.items())
-    if isinstance(batch, (tuple, list)):
-        parts = [_described(part) for part in batch[:SHOWN]] + ["..."] * (len(batch) > SHOWN)
-        return f"a {type(batch).__name__} of " + (", ".join(parts) or "nothing")
-    return f"a {type(batch).__name__}"
+        return "a dict with " + ", ".join(f"{key!r}: {_described(part, levels - 1)}" for key, part in batch.items())
+    parts = [_described(part, levels - 1) for part in batch[:SHOWN]] + ["..."] * (len(batch) > SHOWN)
+    return f"a {type(batch).__name__} of " + (", ".join(parts) or "nothing")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d
 
 from lightning_viz.data.batches import BatchFn, Data, read_batches, with_progress
+from lightning_viz.functional.halving import run_on_each
 from lightning_viz.functional.receptive_field import receptive_fields
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import find_layers
@@ -85,14 +86,16 @@ def top_patches(
     with isolated(model), torch.no_grad():
         like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
         best: dict[str, _Best] = {}
-        for ids, images in with_progress(
-            read_batches(data, batch_size, max_images, batch_fn, WHO), data, max_images, WHO
-        ):
+
+        def run(ids: Tensor, images: Tensor) -> None:
             if not best:
-                best = _prepare(model, modules, images, k, units)
+                best.update(_prepare(model, modules, images, k, units))
             for one in best.values():
                 one.begin(ids, images.shape[2:])
             model(images.to(like))
+
+        batches = read_batches(data, batch_size, max_images, batch_fn, WHO)
+        run_on_each(with_progress(batches, data, max_images, WHO), run)
     return {name: one.table() for name, one in best.items()}
 
 
@@ -132,15 +135,19 @@ class _Best:
         self.ran = 0
         self.width = 1
         self.values = self.image_ids = self.places = torch.empty(0)
+        self.before = self.values, self.image_ids, self.places
         self.ids = torch.empty(0)
 
     def begin(self, ids: Tensor, image_size: Sequence[int]) -> None:
-        """Say which images come next."""
+        """Say which images come next; those that came last come again where memory ran out."""
+        if len(self.ids) and torch.isin(ids[0], self.ids):
+            self.values, self.image_ids, self.places = self.before
         if tuple(image_size) != self.image_size:
             raise ValueError(
                 f"{WHO}(data=...): the images are of different sizes, {self.image_size} and {tuple(image_size)}. "
                 "Resize or crop them to one."
             )
+        self.before = self.values.clone(), self.image_ids.clone(), self.places.clone()
         self.ids, self.ran = ids, 0
 
     def look(self, module: nn.Module, inputs: Any, output: Tensor) -> None:

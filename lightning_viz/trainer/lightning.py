@@ -73,14 +73,21 @@ def validation_data(trainer: Trainer, who: str) -> Any:
     """Give the data set of the (first) validation loader.
 
     Raises:
-        UnsuitableDataError: There is none, or none with a length and items.
+        UnsuitableDataError: There is none, or none with a length and items, or its loader changes what it reads.
     """
-    data = getattr(_first(trainer.val_dataloaders), "dataset", None)
+    loader = _first(trainer.val_dataloaders)
+    data = getattr(loader, "dataset", None)
     map_style = hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, IterableDataset)
     if data is None or not map_style:
         raise UnsuitableDataError(
             f"{who}: there is no map-style validation data set, or Lightning has not loaded it yet "
             f"(num_sanity_val_steps=0). Give one: {who}(data=...)."
+        )
+    if getattr(type(loader), "__iter__", _first).__module__.split(".")[0] not in ("torch", "torchdata"):
+        raise UnsuitableDataError(
+            f"{who}: the validation loader, a {type(loader).__name__}, makes its batches in an __iter__ of its own, "
+            f"which can't be asked for chosen items. Give a data set of images as the network gets them: "
+            f"{who}(data=...)."
         )
     return data
 
