@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from numbers import Real
 from typing import Any
 
 import torch
@@ -163,8 +164,8 @@ def _find_labels(around: tuple[Any, ...], count: int, batch: Batch, say: Say) ->
         found = _label_parts(container, inside, count)
         if len(found) > 1:
             say(
-                f"lightning_viz: {len(found)} parts of the batch could be labels, in {_described(batch)}: none is "
-                "taken. Say which: Probe(batch_fn=...) with a function from a batch to (images, labels or None)."
+                f"lightning_viz: {len(found)} parts of the batch could be labels, and none is taken. Say which: "
+                "Probe(batch_fn=...) with a function from a batch to (images, labels or None)."
             )
             return None
         if found:
@@ -203,8 +204,8 @@ def _are_targets(part: Any) -> bool:
 
 
 def _as_labels(part: Any, count: int) -> Tensor | None:
-    if isinstance(part, (tuple, list)) and len(part) == count and all(isinstance(one, int) for one in part):
-        part = torch.tensor(part)
+    if isinstance(part, (tuple, list)) and len(part) == count and all(map(_is_number, part)):
+        part = torch.tensor([one.item() if isinstance(one, Tensor) else one for one in part])
     if not isinstance(part, Tensor) or part.is_complex():
         return None
     part = _plain(part).detach()
@@ -214,6 +215,10 @@ def _as_labels(part: Any, count: int) -> Tensor | None:
         is_class = not part.is_floating_point() or bool(((part == 0) | (part == 1)).all())
         return part.long().clamp(min=-1) if is_class else None
     return _largest_class(part.float()) if part.ndim == 2 and len(part) == count and part.shape[1] else None
+
+
+def _is_number(one: Any) -> bool:
+    return one.ndim == 0 and not one.is_complex() if isinstance(one, Tensor) else isinstance(one, Real)
 
 
 def _largest_class(shares: Tensor) -> Tensor | None:

@@ -69,6 +69,8 @@ FOUND: dict[str, Any] = {
     "a list of images": (list(IMAGES), LABELS),
     "a tuple of images and one of labels": (tuple(IMAGES), (3, 1, 0, 2, 1)),
     "whole numbers in a list": (IMAGES, [3, 1, 0, 2, 1]),
+    "a tuple of scalars": (tuple(IMAGES), tuple(LABELS)),
+    "numbers of NumPy": (IMAGES, list(LABELS.numpy())),
     "names of the files": (IMAGES, LABELS, ["a", "b", "c", "d", "e"]),
     "weights": (IMAGES, LABELS, torch.rand(5)),
     "boxes": (IMAGES, LABELS, torch.rand(5, 4) * 20),
