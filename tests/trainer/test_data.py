@@ -178,7 +178,7 @@ def hooked(package: str, name: str) -> type:
         def _change(self, batch: Any) -> Any:
             self.calls += 1
             images = normalise(batch[0])
-            if self.trainer.training or self.training:
+            if self.trainer.training:
                 images = images + torch.randn_like(images)
             return images, *batch[1:]
 
@@ -399,6 +399,30 @@ def test_of_two_parts_that_could_be_labels_none_is_taken_and_one_word_is_said(
     assert {record.error for record in records} == {None}
     assert {one["label"] for record in records for one in record.meta.get("predictions", [])} == {None}
     assert not [item for record in records for item in record.items if item.name == "labels"]
+
+
+@pytest.mark.parametrize(
+    ("targets", "kept"),
+    [
+        (LABELS.masked_fill(LABELS == 2, -1), LABELS.masked_fill(LABELS == 2, -1)),
+        (torch.eye(3)[LABELS].masked_fill((LABELS == 2)[:, None], 0), LABELS.masked_fill(LABELS == 2, -1)),
+        (torch.cat([torch.ones(23), torch.tensor([0.5])]), None),  # the last batch tells that they are no classes
+    ],
+)
+def test_the_points_of_an_embedding_have_all_their_labels_or_none(
+    targets: Tensor, kept: Tensor | None, tmp_path: Path
+) -> None:
+    loader = DataLoader(TensorDataset(IMAGES, targets), 8)
+
+    def unpack(batch: Any) -> tuple[Tensor, Tensor]:
+        return batch[0], torch.zeros(len(batch[0]), dtype=torch.int64)
+
+    trainer = fit(tmp_path, strict(Embedding), net_class("lightning.pytorch")(unpack), loader, loader)
+    last = records_of(trainer)[-1]
+    if kept is None:
+        assert "labels" not in {item.name for item in last.items}
+    else:
+        assert values_of(trainer, last, "labels").tolist() == kept.tolist()
 
 
 def test_binary_targets_are_labels(tmp_path: Path) -> None:
