@@ -2,8 +2,8 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -22,6 +22,9 @@ BATCH = 64
 
 CHECKED = 8
 """Items that are read twice."""
+
+ROUNDING = 1e-5
+"""A hook that computes may round otherwise at another place of the batch; by this share of the largest value."""
 
 
 class UnsuitableDataError(UnsuitableError, ValueError):
@@ -50,7 +53,7 @@ class Reader:
     loader: Any = None
     transfer: Callable[[Batch], Batch] = _as_it_is
     batch_fn: BatchFn | None = None
-    say: Say = log.warning
+    say: Say = field(default_factory=lambda: cache(log.warning))
 
     @property
     def batch_size(self) -> int:
@@ -151,7 +154,7 @@ class Sample(Subset[Any]):
             ) from None
 
     def _refuse_changing(self, images: Tensor, labels: Tensor | None) -> None:
-        if not all(_is_the_same_twice(part) for part in (images, labels) if part is not None):
+        if not _same_images(*images.chunk(2)) or (labels is not None and not torch.equal(*labels.chunk(2))):
             raise UnsuitableDataError(
                 f"{self.who}({self.argument}=...): an item differs when it is read twice, so that the answer would "
                 f"change for no reason. Give the data set without augmentation: {self.argument}=..."
@@ -165,9 +168,9 @@ def _collate(collate_fn: Callable[[list[Any]], Batch], items: list[Any]) -> Batc
         raise _CollateError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
 
 
-def _is_the_same_twice(part: Tensor) -> bool:
-    one, other = part.chunk(2)
-    return torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+def _same_images(one: Tensor, other: Tensor) -> bool:
+    largest = float(one.abs().nan_to_num(posinf=0).max())
+    return torch.allclose(one, other, rtol=0, atol=ROUNDING * largest, equal_nan=True)
 
 
 def _has_items(data: Any) -> bool:

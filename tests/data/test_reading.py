@@ -23,6 +23,7 @@ from torch.utils.data import (
     get_worker_info,
 )
 
+from lightning_viz.data.probe import Probe
 from lightning_viz.data.reading import Reader, Sample, UnsuitableDataError, sample
 from lightning_viz.data.unpacking import UnusualBatchError
 
@@ -200,7 +201,7 @@ CHANGES: dict[str, Callable[[int], Any]] = {
     "the image": lambda index: (IMAGES[index] + torch.rand(()), 0),
     "the image by NumPy": lambda index: (IMAGES[index] + float(np.random.rand()), 0),
     "the image by Python": lambda index: (IMAGES[index] + random.random(), 0),
-    "one pixel by little": lambda index: (IMAGES[index].index_fill(2, torch.tensor([0]), 1e-7 * random.random()), 0),
+    "a row": lambda index: (IMAGES[index].index_fill(2, torch.tensor([0]), 1 + random.random()), 0),
     "the last one": lambda index: (IMAGES[index] + (random.random() if index == 10 else 0), 0),
     "the label": lambda index: (IMAGES[index], random.randrange(10**6)),
     "a missing value": lambda index: (IMAGES[index].masked_fill(torch.rand(3, 4, 6) < 0.5, torch.nan), 0),
@@ -225,6 +226,22 @@ def test_batches_that_the_collate_fn_or_a_hook_changes_are_refused() -> None:
         read(data, DataLoader(data, 4, collate_fn=noisy))
     with pytest.raises(UnsuitableDataError, match="differs when it is read twice"):
         read(data, DataLoader(data, 4), transfer=lambda batch: batch[0] + torch.rand(len(batch[0]), 1, 1, 1))
+
+
+def test_a_hook_that_rounds_otherwise_in_another_place_of_the_batch_is_no_change() -> None:
+    data = TensorDataset(IMAGES * 100, LABELS)
+    places = torch.arange(64)[:, None, None, None]
+    images, _, _ = read(data, DataLoader(data, 4), transfer=lambda batch: batch[0] + 1e-4 * places[: len(batch[0])])
+    assert torch.allclose(images, IMAGES * 100, atol=1e-3)
+
+
+def test_a_doubt_is_said_once_for_all_batches(caplog: pytest.LogCaptureFixture) -> None:
+    data = TensorDataset(IMAGES, torch.arange(11), LABELS)
+    assert read(data, DataLoader(data, 2))[1] == [None] * 6
+    assert len(caplog.records) == 1
+    caplog.clear()
+    assert Probe(dataset=data).read_dataset().labels is None
+    assert len(caplog.records) == 1
 
 
 def test_what_is_missing_stays_missing_and_is_no_change() -> None:

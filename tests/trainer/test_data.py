@@ -22,6 +22,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from lightning_viz import Embedding, FeatureEvolution, GradCAM, Probe, Saliency, TopPatches, VizCallback
+from lightning_viz.data.reading import UnsuitableDataError
 from lightning_viz.store import Record
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (24, 12, 20, 3), np.uint8)
@@ -385,6 +386,26 @@ def test_one_unusual_batch_is_one_message(kind: str, tmp_path: Path, caplog: pyt
     assert all(reason in error for error in errors)
     alone = fit(tmp_path / "alone", [], net_class("lightning.pytorch")(unpack), loader, loader, max_epochs=2)
     assert fingerprint(trainer) == fingerprint(alone)
+
+
+class Together(VizCallback):
+    """Fails as one of several processes does: of what is not suitable the others hear by a RuntimeError."""
+
+    uses_probe = False
+
+    def draw(self, context: Any) -> Any:
+        try:
+            raise UnsuitableDataError("no images in process 0")
+        except UnsuitableDataError as error:
+            raise RuntimeError(f"process 0: {error}") from error
+
+
+def test_what_processes_share_is_said_as_that_of_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    loader = DataLoader(TensorDataset(IMAGES, LABELS), 8)
+    fit(tmp_path, [Together(), Together()], net_class("lightning.pytorch")(), loader, loader)
+    (said,) = [record for record in caplog.records if record.name == "lightning_viz"]
+    assert "could not draw Together: process 0: no images in process 0" in said.getMessage()
+    assert said.exc_info is None
 
 
 def test_of_two_parts_that_could_be_labels_none_is_taken_and_one_word_is_said(
