@@ -4,11 +4,12 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from functools import cache, partial
+from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, default_collate
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, SubsetRandomSampler, default_collate
 
 from lightning_viz.data.unpacking import Batch, BatchFn, Say, unpack_batch
 from lightning_viz.introspection.unsuitable import UnsuitableError
@@ -60,6 +61,15 @@ class Reader:
         """That of the loader."""
         sizes = (getattr(one, "batch_size", None) for one in (self.loader, getattr(self.loader, "batch_sampler", None)))
         return next((size for size in sizes if isinstance(size, int)), BATCH)
+
+    def items(self, data: Any) -> list[int]:
+        """Say which items of a data set the loader sees: all but where its sampler is a list of some."""
+        sampler = getattr(self.loader, "sampler", None) if data is getattr(self.loader, "dataset", None) else None
+        if isinstance(sampler, SubsetRandomSampler):
+            return sorted(map(int, sampler.indices))
+        if isinstance(sampler, list | tuple) and all(isinstance(one, Integral) for one in sampler):
+            return sorted(map(int, sampler))
+        return list(range(len(data)))
 
     def load(self, data: Dataset[Any], batches: Sequence[list[int]]) -> DataLoader[Any]:
         """Give a loader of these batches of items; in worker processes, where the Trainer's loader uses some.
@@ -185,7 +195,7 @@ def spread(size: int, most: int) -> list[int]:
 
 
 def sample(data: Any, most: int, who: str, reader: Reader | None = None) -> Sample:
-    """Choose at most so many items, spread over a data set.
+    """Choose at most so many items, spread over a data set; of the loader's own, over those that it sees.
 
     Raises:
         UnsuitableDataError: Not map-style, or empty.
@@ -194,6 +204,8 @@ def sample(data: Any, most: int, who: str, reader: Reader | None = None) -> Samp
         raise UnsuitableDataError(
             f"{who}(data=...): must be a data set with a length and items; got {type(data).__name__}."
         )
-    if len(data) == 0:
+    reader = reader or Reader()
+    items = reader.items(data)
+    if not items:
         raise UnsuitableDataError(f"{who}(data=...): there are no images in it. Give another: data=...")
-    return Sample(data, spread(len(data), most), reader, who, "data")
+    return Sample(data, [items[place] for place in spread(len(items), most)], reader, who, "data")

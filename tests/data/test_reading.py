@@ -19,6 +19,7 @@ from torch.utils.data import (
     Dataset,
     IterableDataset,
     SequentialSampler,
+    SubsetRandomSampler,
     TensorDataset,
     get_worker_info,
 )
@@ -110,6 +111,18 @@ def test_a_loader_whose_sampler_makes_the_batches() -> None:
     images, labels, _ = read(data, DataLoader(data, batch_size=None, sampler=batches))
     assert torch.equal(images, IMAGES)
     assert torch.equal(torch.cat(labels), LABELS)
+
+
+@pytest.mark.parametrize(
+    "sampler", [SubsetRandomSampler([9, 2, 7, 4]), SubsetRandomSampler(np.array([9, 2, 7, 4])), [9, 2, 7, 4]]
+)
+def test_of_a_data_set_that_is_split_by_samplers_only_what_the_loader_sees(sampler: Any) -> None:
+    data = TensorDataset(IMAGES, LABELS)
+    reader = Reader(DataLoader(data, 2, sampler=sampler))
+    assert sample(data, 9, "me", reader).indices == [2, 4, 7, 9]
+    assert sample(data, 2, "me", reader).indices == [2, 9]
+    assert sample(TensorDataset(IMAGES), 9, "me", reader).indices == list(np.linspace(0, 10, 9).round())
+    assert sample(data, 3, "me", Reader(DataLoader(data, shuffle=True))).indices == [0, 5, 10]
 
 
 def test_items_that_are_batches_are_refused() -> None:
