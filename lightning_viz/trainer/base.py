@@ -240,6 +240,8 @@ class VizCallback(ABC, Callback):
         return session_of(trainer, model, self.on_error)
 
     def _read_probe(self, trainer: Trainer, model: nn.Module, given: Probe) -> None:
+        if trainer.is_global_zero and self._session(trainer, model).probes.of(given).ready:
+            return  # by another callback
         with ExitStack() as stack:
             try:
                 stack.enter_context(isolated(model))

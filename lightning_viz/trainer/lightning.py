@@ -83,10 +83,11 @@ def validation_data(trainer: Trainer, who: str) -> Any:
             f"{who}: there is no map-style validation data set, or Lightning has not loaded it yet "
             f"(num_sanity_val_steps=0). Give one: {who}(data=...)."
         )
-    if getattr(type(loader), "__iter__", _first).__module__.split(".")[0] not in ("torch", "torchdata"):
+    iterates = next((kind for kind in type(loader).__mro__ if "__iter__" in vars(kind)), object)
+    if iterates.__module__.split(".")[0] not in ("torch", "torchdata"):
         raise UnsuitableDataError(
             f"{who}: the validation loader, a {type(loader).__name__}, makes its batches in an __iter__ of its own, "
-            f"which can't be asked for chosen items. Give a data set of images as the network gets them: "
+            "which can't be asked for chosen items. Give a data set of images as the network gets them: "
             f"{who}(data=...)."
         )
     return data

@@ -251,6 +251,23 @@ def test_a_probe_of_pictures_is_read_by_the_collate_fn(options: dict[str, Any], 
     assert saved["labels"].tolist() == [1, 0, 2]
 
 
+def test_a_probe_that_callbacks_share_is_read_once(tmp_path: Path) -> None:
+    class Counted(TensorDataset):
+        read = 0
+
+        def __getitem__(self, index: int) -> Any:
+            Counted.read += 1
+            return super().__getitem__(index)
+
+        __getitems__ = None  # one by one
+
+    loader, probe = DataLoader(TensorDataset(IMAGES, LABELS), 8), Probe(dataset=Counted(IMAGES, LABELS), indices=[1, 2])
+    watching = [strict(GradCAM, probe=probe), strict(Saliency, probe=probe)]
+    watching[1].layers = None
+    fit(tmp_path, watching, net_class("lightning.pytorch")(), loader)
+    assert Counted.read == 2 + 2 * 2  # each once more, twice, to see whether it changes
+
+
 class Sizes(Dataset[Any]):
     def __len__(self) -> int:
         return 24
