@@ -122,7 +122,7 @@ class Embedding(VizCallback):
     def collect(self, context: Context) -> dict[str, Tensor]:
         """Take the features of each layer."""
         sources = self._sources(context)
-        take = partial(collect_features, context.model, context.data, batch_fn=context.probe.batch_fn)
+        take = partial(collect_features, context.model, context.data)
         return {name: take(source) for name, source in sources.items()}
 
     def draw(self, context: Context) -> Iterator[Drawing]:

@@ -2,20 +2,17 @@
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, cat
-from torch.utils.data import DataLoader, Subset
 
-from lightning_viz.data.batches import unpack_batch
 from lightning_viz.data.probe import Probe
+from lightning_viz.data.reading import Sample
 from lightning_viz.render import ThumbnailSheet, image_picture, thumbnail_sheet
 
 __all__ = ["Points", "read_points"]
-
-BATCH = 64
 
 
 class Points(NamedTuple):
@@ -29,12 +26,12 @@ class Points(NamedTuple):
     sheet: ThumbnailSheet
 
 
-def read_points(items: Subset[Any], probe: Probe) -> Points:
+def read_points(items: Sample, probe: Probe) -> Points:
     """Look at each image of a sample once.
 
     Args:
-        items: Of a map-style data set.
-        probe: Its ``batch_fn``, mean and std are used.
+        items: Of a data set.
+        probe: Its mean and std are used.
 
     Raises:
         ValueError: No images in it.
@@ -43,8 +40,7 @@ def read_points(items: Subset[Any], probe: Probe) -> Points:
     labels: list[Tensor] = []
 
     def pictures() -> Iterator[NDArray[np.uint8]]:
-        for batch in DataLoader(items, BATCH):
-            images, classes = unpack_batch(batch, probe.batch_fn)
+        for images, classes in items:
             digest.update(images.detach().float().cpu().numpy().tobytes())
             if classes is not None:
                 labels.append(classes.cpu())
@@ -52,4 +48,6 @@ def read_points(items: Subset[Any], probe: Probe) -> Points:
             yield from map(image_picture, probe.unnormalise(images)[0])
 
     sheet = thumbnail_sheet(pictures(), len(items))
-    return Points(digest.hexdigest()[:16], len(items), cat(labels) if labels else None, sheet)
+    return Points(
+        digest.hexdigest()[:16], len(items), cat(labels) if sum(map(len, labels)) == len(items) else None, sheet
+    )

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightning_viz.data.batches import BatchFn, spread
+from lightning_viz.data.batches import spread
 from lightning_viz.data.probe import Probe
 from lightning_viz.functional.filters import CONVOLUTIONS
 from lightning_viz.functional.receptive_field import receptive_field
 from lightning_viz.functional.reconstruction import reconstruct
-from lightning_viz.functional.top_patches import PatchTable, cut_patches, merge_tables, read_images, top_patches
+from lightning_viz.functional.top_patches import PatchTable, cut_patches, merge_tables, top_patches
 from lightning_viz.introspection.calls import image_type
 from lightning_viz.render import image_picture, mosaic, signed_picture
 from lightning_viz.trainer.base import Context, Drawing, Needs, VizCallback
@@ -106,7 +106,7 @@ class TopPatches(VizCallback):
 
     def collect(self, context: Context) -> dict[str, PatchTable]:
         """Find the strongest patches of each unit; the tables count in the whole data."""
-        tables = top_patches(context.model, context.layers, context.data, self.k, batch_fn=self._batch_fn)
+        tables = top_patches(context.model, context.layers, context.data, self.k)
         numbers = torch.tensor([*context.data.indices, -1])  # a missing entry is -1 and stays so
         return {layer: table._replace(image_ids=numbers[table.image_ids]) for layer, table in tables.items()}
 
@@ -146,14 +146,10 @@ class TopPatches(VizCallback):
                 },
             )
 
-    @property
-    def _batch_fn(self) -> BatchFn | None:
-        return self.probe.batch_fn if self.probe is not None else None
-
     def _patches(self, context: Context, layer: str, units: Sequence[int], table: PatchTable) -> Patches:
         model = context.model
         ids, where = torch.unique(table.image_ids.clamp(min=0), return_inverse=True)
-        images = read_images(context.data.dataset, ids.tolist(), self._batch_fn)
+        images = torch.cat([part.cpu() for part, _ in context.data.of(ids.tolist())])
         count, k = table.values.shape
         found = (table.image_ids >= 0).flatten()
         if not found.any():  # a network that diverged

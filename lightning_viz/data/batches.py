@@ -1,105 +1,24 @@
-"""From a batch, a data set or a loader to images."""
+"""From a tensor, a data set or a loader to images, with their numbers."""
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler, Subset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler
+
+from lightning_viz.data.reading import Reader, Sample, spread
+from lightning_viz.data.unpacking import Batch, BatchFn, say_nothing, unpack_batch
 
 if TYPE_CHECKING:
     from typing import Never
 
     from tqdm import tqdm
 
-__all__ = [
-    "Batch",
-    "BatchFn",
-    "Data",
-    "count_images",
-    "progress_bar",
-    "read_batches",
-    "same_twice",
-    "sample",
-    "spread",
-    "unpack_batch",
-    "with_progress",
-]
-
-Batch = Any
-BatchFn = Callable[[Batch], tuple[Tensor, Tensor | None]]
+__all__ = ["BatchFn", "Data", "count_images", "progress_bar", "read_batches", "spread", "with_progress"]
 
 Data = Tensor | Dataset[Any] | Iterable[Batch]
 """Images ``(N, C, H, W)``, a map-style data set, or a loader of batches."""
-
-SHOWN = 8
-IMAGE_KEYS = ("image", "images", "img", "x", "input", "inputs", "pixel_values")
-LABEL_KEYS = ("label", "labels", "target", "targets", "y", "class")
-
-
-def unpack_batch(batch: Batch, batch_fn: BatchFn | None = None) -> tuple[Tensor, Tensor | None]:
-    """Find images and labels in a batch.
-
-    Args:
-        batch: A tensor; a tuple or list (the first 4-D float tensor, and the first 1-D integer tensor); or a
-            dict with one of the usual keys (image, images, x, pixel_values, ... and label, target, y, ...).
-        batch_fn: Does it instead.
-
-    Returns:
-        Images ``(N, C, H, W)`` float, labels ``(N,)`` int64 or None.
-
-    Raises:
-        ValueError: Nothing fits; the message says what was found.
-
-    Example:
-        >>> unpack_batch([torch.rand(2, 1, 8, 9), torch.tensor([3, 1])])[1]
-        tensor([3, 1])
-    """
-    images: Tensor | None
-    labels: Tensor | None
-    if batch_fn is not None:
-        found = batch_fn(batch)
-        if not (isinstance(found, tuple) and len(found) == 2 and _is_images(found[0])):
-            raise ValueError(
-                f"batch_fn must return (images (N, C, H, W) of a float type, labels or None); got {_described(found)}."
-            )
-        images, labels = found[0], None if found[1] is None else torch.as_tensor(found[1])
-    elif isinstance(batch, Mapping):
-        images = next((batch[key] for key in IMAGE_KEYS if key in batch and _is_images(batch[key])), None)
-        labels = next((batch[key] for key in LABEL_KEYS if key in batch and _is_labels(batch[key])), None)
-    else:
-        parts = batch if isinstance(batch, (tuple, list)) else [batch]
-        images = next((part for part in parts if _is_images(part)), None)
-        labels = next((part for part in parts if _is_labels(part)), None)
-    if images is None or len(images) == 0:
-        raise ValueError(
-            f"no images (N, C, H, W) of a float type in {_described(batch)}. "
-            "Say where they are: batch_fn=... with a function from a batch to (images, labels or None)."
-        )
-    if labels is not None and len(labels) != len(images):
-        raise ValueError(f"{len(images)} images but {len(labels)} labels in {_described(batch)}.")
-    return images, None if labels is None else labels.long()
-
-
-def _is_images(part: Any) -> bool:
-    return isinstance(part, Tensor) and part.ndim == 4 and part.is_floating_point()
-
-
-def _is_labels(part: Any) -> bool:
-    return isinstance(part, Tensor) and part.ndim == 1 and not part.is_floating_point() and not part.is_complex()
-
-
-def _described(batch: Batch) -> str:
-    if isinstance(batch, Tensor):
-        return f"a tensor {tuple(batch.shape)} {batch.dtype}"
-    if isinstance(batch, Mapping):
-        return "a dict with " + ", ".join(f"{key!r}: {_described(part)}" for key, part in batch.items())
-    if isinstance(batch, (tuple, list)):
-        parts = [_described(part) for part in batch[:SHOWN]] + ["..."] * (len(batch) > SHOWN)
-        return f"a {type(batch).__name__} of " + (", ".join(parts) or "nothing")
-    return f"a {type(batch).__name__}"
 
 
 def read_batches(
@@ -108,7 +27,8 @@ def read_batches(
     """Read images with their numbers, in order.
 
     Args:
-        data: A tensor, a map-style data set (read here, in this process), or a loader of batches (its order counts).
+        data: A tensor, a map-style data set (a sample as its loader does it, others in this process), or a loader of
+            batches (its order counts).
         batch_size: Of what is read here.
         max_images: At most so many, spread over a tensor or data set; the first of a loader.
         batch_fn: Takes a batch to ``(images, labels or None)``.
@@ -130,7 +50,7 @@ def read_batches(
         raise ValueError(f"{who}(data=...): must be images, a data set with a length, or a loader; got {type(data)}.")
     seen = 0
     for batch in data:
-        images = unpack_batch(batch, batch_fn)[0][: None if max_images is None else max_images - seen]
+        images = unpack_batch(batch, batch_fn, say_nothing)[0][: None if max_images is None else max_images - seen]
         yield torch.arange(seen, seen + len(images)), images
         seen += len(images)
         if seen == max_images:
@@ -146,18 +66,17 @@ def _read_in_order(
         raise ValueError(f"{who}(data=...): there are no images in it.")
     chosen = spread(len(data), max_images or len(data))
     if isinstance(data, Tensor):
-        batches: Iterable[Batch] = (
-            data[chosen[first : first + batch_size]] for first in range(0, len(chosen), batch_size)
-        )
-    elif same_twice(data, [chosen[one] for one in spread(len(chosen), SHOWN)]):
-        batches = DataLoader(Subset(data, chosen), batch_size)
+        parts = (chosen[first : first + batch_size] for first in range(0, len(chosen), batch_size))
+        batches: Iterable[Batch] = (unpack_batch(data[part], batch_fn, say_nothing) for part in parts)
+    elif isinstance(data, Sample):
+        batches = data.of([data.indices[place] for place in chosen])
     else:
-        raise ValueError(
-            f"{who}(data=...): an item differs when it is read twice, so that the answer would change for no reason. "
-            "Give the data set without augmentation: data=..."
-        )
-    for numbers, batch in zip(torch.split(torch.tensor(chosen), batch_size), batches, strict=True):
-        yield numbers, unpack_batch(batch, batch_fn)[0]
+        reader = Reader(batch_fn=batch_fn, say=say_nothing)
+        batches = Sample(data, chosen, reader, who, "data", batch_size)
+    seen = 0
+    for images, _ in batches:
+        yield torch.tensor(chosen[seen : seen + len(images)]), images
+        seen += len(images)
 
 
 def _is_a_map(data: Data) -> bool:
@@ -206,47 +125,3 @@ def with_progress(
         for ids, images in batches:
             yield ids, images
             bar.update(len(ids))
-
-
-def same_twice(data: Dataset[Any], indices: Sequence[int]) -> bool:
-    """Whether items of a data set are the same when they are read again."""
-    once, again = ([data[index] for index in indices] for _ in range(2))
-    return _same(once, again)
-
-
-def spread(size: int, most: int) -> list[int]:
-    """Choose indices from the first to the last, evenly."""
-    count = min(most, size)
-    return [round(position * (size - 1) / max(1, count - 1)) for position in range(count)]
-
-
-def sample(data: Any, most: int, who: str) -> Subset[Any]:
-    """Choose at most so many items, spread over a data set.
-
-    Raises:
-        ValueError: Not map-style, or empty.
-    """
-    if not _is_a_map(data):
-        raise ValueError(f"{who}(data=...): must be a data set with a length and items; got {type(data).__name__}.")
-    if len(data) == 0:
-        raise ValueError(f"{who}(data=...): there are no images in it. Give another: data=...")
-    return Subset(data, spread(len(data), most))
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, Tensor) or isinstance(other, Tensor):
-        both = isinstance(one, Tensor) and isinstance(other, Tensor)
-        alike = both and (one.shape, one.dtype) == (other.shape, other.dtype)
-        return alike and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
-    if isinstance(one, np.ndarray):
-        if not isinstance(other, np.ndarray) or one.dtype != other.dtype:
-            return False
-        return np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
-    if isinstance(one, Mapping):
-        same_names = isinstance(other, Mapping) and one.keys() == other.keys()
-        return same_names and all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, (tuple, list)):
-        alike = isinstance(other, (tuple, list)) and len(one) == len(other)
-        return alike and all(map(_same, one, other))
-    not_a_number = isinstance(one, float) and isinstance(other, float) and math.isnan(one) and math.isnan(other)
-    return one is other or not_a_number or bool(one == other)

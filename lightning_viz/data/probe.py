@@ -1,21 +1,31 @@
 """The fixed images that pictures are made from."""
 
 import copy
+import logging
 from collections.abc import Sequence, Sized
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightning_viz.data.batches import Batch, BatchFn, same_twice, spread, unpack_batch
+from lightning_viz.data.reading import Reader, Sample, UnsuitableDataError, spread
+from lightning_viz.data.unpacking import Batch, BatchFn, Say, unpack_batch
 from lightning_viz.introspection.calls import Call, ForwardFn
 from lightning_viz.introspection.isolation import random_streams
 from lightning_viz.introspection.outputs import Output, find_scores
+from lightning_viz.introspection.unsuitable import UnsuitableError
 
-__all__ = ["Probe"]
+__all__ = ["NoImagesError", "Probe"]
+
+log = logging.getLogger("lightning_viz")
 
 CAPTURED = 8
+
+
+class NoImagesError(UnsuitableError, RuntimeError):
+    """A probe has no images."""
 
 
 class Probe:
@@ -27,15 +37,15 @@ class Probe:
 
     Args:
         images: ``(N, C, H, W)`` float, normalised as in training; or a whole batch as the loader gives it, with labels.
-        dataset: Map-style, items like the loader's. Read once, before training, without moving any random stream of
-            torch, NumPy or Python.
+        dataset: Map-style, items like those of the Trainer's data. Read once, before the first training batch, as the
+            Trainer reads its own: by its loader's ``collate_fn`` and workers and the module's transfer hooks.
         indices: Which images of ``dataset`` or of a captured batch. When omitted: 8 spread over the dataset; the first
             8 of a captured batch.
         mean: Per channel (or one number), as in the normalisation of training; turns images back into pictures.
         std: Likewise.
         class_names: The name of each class, for captions.
-        batch_fn: Takes a batch to ``(images, labels or None)``, for batches that are no tensor, tuple, list or dict
-            with the usual keys.
+        batch_fn: Takes a batch, as the module's steps get it, to ``(images, labels or None)``, where they are not found
+            in it.
         output: Where the class scores are in what the model returns: a key, an index or a function; not needed for a
             tensor.
         forward_fn: Takes the model and images ``(N, C, H, W)`` to what the model returns, for a network that is not
@@ -79,6 +89,7 @@ class Probe:
         self._images: Tensor | None = None
         self._labels: Tensor | None = None
         self._why_none = "it is captured when the first batch arrives"
+        self._unusual: str | None = None
         self.captured = False
         if images is not None:
             self._keep(*unpack_batch(images, batch_fn))
@@ -93,10 +104,10 @@ class Probe:
         """``(N, C, H, W)`` float, normalised as in training.
 
         Raises:
-            RuntimeError: There are none yet; the message says why.
+            NoImagesError: There are none yet; the message says why.
         """
         if self._images is None:
-            raise RuntimeError(f"Probe: there are no images: {self._why_none}.")
+            raise NoImagesError(f"Probe: there are no images: {self._why_none}.", self._unusual)
         return self._images
 
     @property
@@ -104,38 +115,58 @@ class Probe:
         """``(N,)`` int64, or None when the images came without."""
         return self._labels
 
-    def read_dataset(self) -> "Probe":
-        """Take the images from ``dataset``, without moving a random stream.
+    def choose_items(self) -> list[int]:
+        """Say which items of ``dataset`` are meant, without reading any; none without a dataset.
 
         Raises:
-            ValueError: Not map-style, empty, or items that differ when they are read twice.
+            ValueError: Not map-style, empty, or without the items of ``indices``.
         """
         if self.dataset is None:
-            return self
+            return []
         size = len(self.dataset) if isinstance(self.dataset, Sized) else 0
         if size == 0:
             raise ValueError(f"Probe(dataset=...): a {type(self.dataset).__name__} without a length, or an empty one.")
-        chosen = self.indices if self.indices is not None else spread(size, CAPTURED)
+        chosen = list(self.indices) if self.indices is not None else spread(size, CAPTURED)
         if any(not 0 <= index < size for index in chosen):
-            raise ValueError(f"Probe(indices={list(chosen)}): the dataset has items 0 to {size - 1}.")
-        with random_streams():
-            if not same_twice(self.dataset, chosen):
-                raise ValueError(
-                    "Probe(dataset=...): items differ when they are read twice, so pictures would change for no "
-                    "reason. Give the dataset without augmentation, or images=."
-                )
-            batch = torch.utils.data.default_collate([self.dataset[index] for index in chosen])
-        return self._with(*unpack_batch(batch, self.batch_fn))
+            raise ValueError(f"Probe(indices={chosen}): the dataset has items 0 to {size - 1}.")
+        return chosen
 
-    def capture(self, batch: Batch) -> "Probe":
+    def read_dataset(self, reader: Reader | None = None) -> "Probe":
+        """Take the images from ``dataset``, without moving a random stream.
+
+        Args:
+            reader: How a Trainer reads its data.
+
+        Raises:
+            ValueError: Items that can't be read, have no images, or differ when they are read twice.
+        """
+        chosen = self.choose_items()
+        if self.dataset is None:
+            return self
+        how = replace(reader or Reader(), batch_fn=self.batch_fn)
+        try:
+            with random_streams():
+                ((images, labels),) = Sample(self.dataset, chosen, how, "Probe", "dataset", len(chosen))
+        except UnsuitableDataError:
+            raise
+        except Exception as error:
+            gets = "" if self.batch_fn is None else "; batch_fn gets what the loader's collate_fn makes of them"
+            raise ValueError(
+                f"Probe(dataset=...): its items can't be used ({type(error).__name__}: {error}{gets}). Give a dataset "
+                "like the Trainer's own, or images=..."
+            ) from error
+        return self._with(images.cpu(), None if labels is None else labels.cpu())
+
+    def capture(self, batch: Batch, say: Say = log.warning) -> "Probe":
         """Take the images from a batch of the loader; a batch that can't be unpacked leaves its reason."""
         try:
-            images, labels = unpack_batch(batch, self.batch_fn)
+            images, labels = unpack_batch(batch, self.batch_fn, say)
             chosen = list(self.indices) if self.indices is not None else list(range(min(CAPTURED, len(images))))
             return self.restore(images[chosen], None if labels is None else labels[chosen])
         except Exception as error:  # noqa: BLE001 (a user's batch_fn may raise anything; it matters to who looks)
             empty = copy.copy(self)
             empty._why_none = f"the first batch could not be used ({error})"
+            empty._unusual = error.about if isinstance(error, UnsuitableError) else None
             return empty
 
     def restore(self, images: Tensor, labels: Tensor | None) -> "Probe":

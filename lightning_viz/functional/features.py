@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_viz.data.batches import BatchFn, Data, read_batches, with_progress
+from lightning_viz.functional.halving import run_on_each
 from lightning_viz.introspection.calls import image_type
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import NoLayerError, capture, find_layer, last_call, named_layers
@@ -63,13 +64,18 @@ def collect_features(
     with isolated(model), torch.no_grad():
         place: tuple[torch.device, torch.dtype] | None = None
         read: FeatureFn | None = layer if callable(layer) else partial(_outputs, layer) if layer else None
-        for _, batch in with_progress(read_batches(data, batch_size, max_images, batch_fn, WHO), data, max_images, WHO):
+
+        def run(_: Tensor, batch: Tensor) -> None:
+            nonlocal read, place
             place = place or image_type(model, batch)
             images = batch.to(*place, copy=True)
             read = read or partial(_inputs, _last_linear(model, images[:1].clone(), WHO))
             features = read(model, images)
             _check_features(features, len(images), parts[-1].shape[1] if parts else None, layer)
             parts.append(features.detach().float().cpu())
+
+        batches = read_batches(data, batch_size, max_images, batch_fn, WHO)
+        run_on_each(with_progress(batches, data, max_images, WHO), run)
     return torch.cat(parts)
 
 

@@ -97,7 +97,7 @@ def knn_accuracy(labels: Tensor | None, indices: Tensor) -> float:
     scikit-learn.
 
     Args:
-        labels: ``(N,)`` whole numbers, or None.
+        labels: ``(N,)`` whole numbers, or None; a point of no class, -1, has no vote and does not count.
         indices: ``(N, k)`` of ``nearest_neighbours(None, features, k)``; what is -1 has no vote, and a point
             without neighbours does not count.
 
@@ -119,12 +119,12 @@ def knn_accuracy(labels: Tensor | None, indices: Tensor) -> float:
             f"knn_accuracy: labels must be (N,) whole numbers and indices (N, k); got {tuple(labels.shape)} "
             f"{labels.dtype} and {tuple(indices.shape)}."
         )
-    there = indices >= 0
     votes = labels[indices.clamp(min=0)]
+    there = (indices >= 0) & (votes >= 0)
     counts = ((votes[:, :, None] == votes[:, None]) & there[:, None]).sum(2)
     winners = (counts == counts.amax(1, keepdim=True)) & there
     answers = votes.masked_fill(~winners, torch.iinfo(votes.dtype).max).amin(1)
-    return float((answers == labels)[there.any(1)].float().mean())
+    return float((answers == labels)[there.any(1) & (labels >= 0)].float().mean())
 
 
 def trustworthiness(features: Tensor, layout: Tensor, k: int = 10) -> float:
@@ -169,7 +169,7 @@ def silhouette(features: Tensor, labels: Tensor | None) -> float:
 
     Args:
         features: ``(N, D)`` float. Left untouched.
-        labels: ``(N,)`` whole numbers, or None.
+        labels: ``(N,)`` whole numbers, or None; a point of no class, -1, does not count.
 
     Returns:
         From -1 to 1; NaN without labels, for one class only, or where no class has two points. Points with NaN or
@@ -189,8 +189,9 @@ def silhouette(features: Tensor, labels: Tensor | None) -> float:
         return torch.nan
     if labels.shape != features.shape[:1]:
         raise ValueError(f"silhouette: labels must be ({len(features)},); got {tuple(labels.shape)}.")
-    rows = _some(_finite_rows(features))
-    chosen = labels.cpu()[rows]
+    finite, labels = _finite_rows(features), labels.cpu()
+    rows = _some(finite[labels[finite] >= 0])
+    chosen = labels[rows]
     if not 1 < len(set(chosen.tolist())) < len(chosen):
         return torch.nan
     from sklearn import config_context  # noqa: PLC0415 (takes a second to import)

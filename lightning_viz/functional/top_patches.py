@@ -7,16 +7,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d
-from torch.utils.data import Dataset
 
-from lightning_viz.data.batches import BatchFn, Data, read_batches, unpack_batch, with_progress
+from lightning_viz.data.batches import BatchFn, Data, read_batches, with_progress
+from lightning_viz.functional.halving import run_on_each
 from lightning_viz.functional.receptive_field import receptive_fields
 from lightning_viz.introspection.calls import image_type
-from lightning_viz.introspection.isolation import isolated, random_streams
+from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import find_layers
 from lightning_viz.introspection.outputs import as_maps
 
-__all__ = ["PatchTable", "cut_patches", "merge_tables", "read_images", "top_patches"]
+__all__ = ["PatchTable", "cut_patches", "merge_tables", "top_patches"]
 
 WHO = "top_patches"
 
@@ -86,15 +86,18 @@ def top_patches(
     modules = find_layers(model, layers, nn.Module, who=WHO)
     with isolated(model), torch.no_grad():
         best: dict[str, _Best] = {}
-        for ids, images in with_progress(
-            read_batches(data, batch_size, max_images, batch_fn, WHO), data, max_images, WHO
-        ):
+        place: list[Any] = []
+
+        def run(ids: Tensor, images: Tensor) -> None:
             if not best:
-                place = image_type(model, images)
-                best = _prepare(model, modules, images, k, units)
+                place.extend(image_type(model, images))
+                best.update(_prepare(model, modules, images, k, units))
             for one in best.values():
                 one.begin(ids, images.shape[2:])
             model(images.to(*place))
+
+        batches = read_batches(data, batch_size, max_images, batch_fn, WHO)
+        run_on_each(with_progress(batches, data, max_images, WHO), run)
     return {name: one.table() for name, one in best.items()}
 
 
@@ -134,15 +137,19 @@ class _Best:
         self.ran = 0
         self.width = 1
         self.values = self.image_ids = self.places = torch.empty(0)
+        self.before = self.values, self.image_ids, self.places
         self.ids = torch.empty(0)
 
     def begin(self, ids: Tensor, image_size: Sequence[int]) -> None:
-        """Say which images come next."""
+        """Say which images come next; those that came last come again where memory ran out."""
+        if len(self.ids) and torch.isin(ids[0], self.ids):
+            self.values, self.image_ids, self.places = self.before
         if tuple(image_size) != self.image_size:
             raise ValueError(
                 f"{WHO}(data=...): the images are of different sizes, {self.image_size} and {tuple(image_size)}. "
                 "Resize or crop them to one."
             )
+        self.before = self.values.clone(), self.image_ids.clone(), self.places.clone()
         self.ids, self.ran = ids, 0
 
     def look(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
@@ -231,19 +238,6 @@ def merge_tables(tables: Sequence[PatchTable]) -> PatchTable:
     )
     order = together.values.argsort(dim=1, descending=True, stable=True)[:, :k]
     return PatchTable(*(part[rows, order] for part in together))
-
-
-def read_images(data: Tensor | Dataset[Any], ids: Sequence[int], batch_fn: BatchFn | None = None) -> Tensor:
-    """Read some images of a tensor or data set again.
-
-    Returns:
-        ``(N, C, H, W)``, in the order of ``ids``.
-    """
-    if isinstance(data, Tensor):
-        return data[list(ids)]
-    with random_streams():
-        batch = torch.utils.data.default_collate([data[number] for number in ids])
-    return unpack_batch(batch, batch_fn)[0]
 
 
 def cut_patches(images: Tensor, boxes: Tensor) -> Tensor:

@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lightning_viz.introspection.unsuitable import UnsuitableError
+
 __all__ = ["Call", "CallError", "ForwardFn", "called_by", "find_call", "image_type"]
 
 ForwardFn = Callable[[nn.Module, Tensor], Any]
 """Takes a model and images ``(N, C, H, W)`` to what the model returns for them."""
 
 
-class CallError(RuntimeError):
+class CallError(UnsuitableError, RuntimeError):
     """A model can't be called on images alone; the message says what to do."""
 
 

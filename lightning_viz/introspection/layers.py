@@ -8,6 +8,8 @@ from typing import Any, TypedDict, TypeVar
 
 from torch import Tensor, nn
 
+from lightning_viz.introspection.unsuitable import UnsuitableError
+
 __all__ = [
     "LayerInfo",
     "NoLayerError",
@@ -23,7 +25,7 @@ M = TypeVar("M", bound=nn.Module)
 Kinds = type[M] | tuple[type[M], ...]
 
 
-class NoLayerError(ValueError):
+class NoLayerError(UnsuitableError, ValueError):
     """A model has, or runs, nothing of the kind that is looked at when no layer is named."""
 
 

@@ -3,7 +3,7 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import partial
 from typing import Any, ClassVar
 
@@ -11,6 +11,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from lightning_viz.data.probe import Probe
+from lightning_viz.data.reading import Reader
+from lightning_viz.data.unpacking import say_nothing
 from lightning_viz.introspection.calls import Call, called_by
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import Kinds, M, NoLayerError, find_layers
@@ -18,7 +20,7 @@ from lightning_viz.introspection.running import running_layers
 from lightning_viz.trainer.calls import call_of
 from lightning_viz.trainer.context import Context, Needs, isolated_together, look, look_together
 from lightning_viz.trainer.drawing import Drawing
-from lightning_viz.trainer.lightning import Callback, Moment, moment_of, validation_data
+from lightning_viz.trainer.lightning import Callback, Moment, moment_of, reader_of, validation_data
 from lightning_viz.trainer.schedule import Schedule
 from lightning_viz.trainer.session import OnError, Session, close_session, session_of
 
@@ -197,25 +199,27 @@ class VizCallback(ABC, Callback):
             known = (probe or self.probe or Probe()).read_dataset()
             call = call_of(model, known)
             kept = {drawing.layer: drawing.kept() for drawing in before}
-            context = look(self, Context(model, known.on(call), before=kept, call=call), lambda: data)
+            begun = Context(model, known.on(call), before=kept, call=call)
+            context = look(self, begun, lambda: data, Reader(batch_fn=known.batch_fn))
             with called_by(model, call.forward_fn):
                 return list(self.draw(context))
 
     def on_fit_start(self, trainer: Trainer, pl_module: nn.Module) -> None:
-        """Check, open the store, and find the probe."""
+        """Check, and open the store."""
         self._rests = False
         self._defaults.clear()
         with suppress(NoLayerError):  # what fits is known when the network runs
             self.needs(Context(pl_module))
-        probe = self.probe.read_dataset() if self.probe is not None else None
+        if self.probe is not None:
+            self.probe.choose_items()
         self._begun, self._drawn_at, self._before = False, -1, {}
         if trainer.is_global_zero:
-            session = self._session(trainer, pl_module)
-            if probe is not None:
-                session.probes.settle(self.probe, probe)
+            self._session(trainer, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: nn.Module) -> None:
-        """Find what a run that goes on has drawn last: how far it had come is known now."""
+        """Read the probe's data set, since loaders are there now, and what a run that goes on has drawn last."""
+        if self.probe is not None and self.probe.dataset is not None:
+            self._read_probe(trainer, pl_module, self.probe)
         batches = trainer.fit_loop.epoch_loop.batch_progress.total.processed
         if trainer.is_global_zero and batches > 0:
             self._before = self._session(trainer, pl_module).drawn_before(self.method, batches, self.on_error)
@@ -277,6 +281,22 @@ class VizCallback(ABC, Callback):
     def _session(self, trainer: Trainer, model: nn.Module) -> Session:
         return session_of(trainer, model, self.on_error)
 
+    def _read_probe(self, trainer: Trainer, model: nn.Module, given: Probe) -> None:
+        if trainer.is_global_zero and self._session(trainer, model).probes.of(given).ready:
+            return  # by another callback
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(isolated(model))
+            except RuntimeError:
+                return  # then nothing can be drawn either, and the first drawing says why
+            probe = given.read_dataset(self._reader(trainer, model))
+            if trainer.is_global_zero:
+                self._session(trainer, model).probes.settle(given, probe)
+
+    def _reader(self, trainer: Trainer, model: nn.Module) -> Reader:
+        say = self._session(trainer, model).say if trainer.is_global_zero else say_nothing
+        return reader_of(trainer, self.probe.batch_fn if self.probe is not None else None, say)
+
     def _takes_part(self, trainer: Trainer) -> bool:
         return self.sharded or bool(trainer.is_global_zero)
 
@@ -325,9 +345,10 @@ class VizCallback(ABC, Callback):
 
     def _look(self, trainer: Trainer, model: nn.Module, begin: Callable[[], Context]) -> Context:
         data = partial(validation_data, trainer, type(self).__name__)
+        reader = self._reader(trainer, model)
         if self.sharded and trainer.world_size > 1:
-            return look_together(self, begin, data, model)
-        return look(self, begin(), data)
+            return look_together(self, begin, data, reader, model)
+        return look(self, begin(), data, reader)
 
 
 def _is_text(name: object) -> bool:

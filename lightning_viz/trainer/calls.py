@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lightning_viz.data.batches import unpack_batch
 from lightning_viz.data.probe import Probe
+from lightning_viz.data.unpacking import unpack_batch
 from lightning_viz.introspection.calls import Call, CallError, find_call
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.seen_calls import SeenCall, StepWatch

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, Protocol
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.utils.data import Dataset, Subset, TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
-from lightning_viz.data.batches import sample
 from lightning_viz.data.probe import Probe
+from lightning_viz.data.reading import Reader, Sample, sample
 from lightning_viz.introspection.calls import Call, called_by
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.seen_calls import SeenCall
@@ -21,7 +21,7 @@ from lightning_viz.trainer.lightning import Moment
 
 __all__ = ["Context", "Needs", "isolated_together", "look", "look_together"]
 
-NO_DATA: Subset[Any] = Subset(TensorDataset(torch.empty(0)), [])
+NO_DATA = Sample(TensorDataset(torch.empty(0)), [])
 
 
 class Needs(NamedTuple):
@@ -49,7 +49,8 @@ class Context:
         before: By layer, what was drawn last, also before training was resumed: values (float32 arrays), scalars, meta.
         call: How the model is called on images; ``model(images)`` does it so.
         layers: The names that ``needs`` gave.
-        data: The items that ``needs`` asked for: ``data.indices`` count in the whole, which is ``data.dataset``.
+        data: The items that ``needs`` asked for. Iterating reads them as the Trainer's validation does: batches of
+            images as the network gets them, with labels. ``data.indices`` count in ``data.dataset``, the whole.
         collected: What ``collect`` returned, of each process that took part.
     """
 
@@ -59,7 +60,7 @@ class Context:
     before: Mapping[str, Drawing] = field(default_factory=dict)
     call: Call = field(default_factory=Call)
     layers: tuple[str, ...] = ()
-    data: Subset[Any] = NO_DATA
+    data: Sample = NO_DATA
     collected: Sequence[Any] = ()
 
 
@@ -71,19 +72,20 @@ class Looks(Protocol):
     def collect(self, context: Context) -> Any: ...
 
 
-def look(who: Looks, context: Context, validation_data: Callable[[], Dataset[Any] | None]) -> Context:
+def look(who: Looks, context: Context, validation_data: Callable[[], Dataset[Any] | None], reader: Reader) -> Context:
     """Give the context of a drawing, after the pass over data that it needs.
 
     Args:
         who: The visualisation.
         context: What is known so far; the model is on loan.
         validation_data: What to look at if the visualisation names no data.
+        reader: How data are read.
 
     Raises:
         ValueError: No data, or no images in it.
     """
     with called_by(context.model, context.call.forward_fn):
-        context = _with_needs(who, context, validation_data)
+        context = _with_needs(who, context, validation_data, reader)
         return replace(context, collected=[who.collect(context)]) if context.data is not NO_DATA else context
 
 
@@ -104,7 +106,11 @@ def isolated_together(model: nn.Module) -> Iterator[None]:
 
 
 def look_together(
-    who: Looks, begin: Callable[[], Context], validation_data: Callable[[], Dataset[Any] | None], model: nn.Module
+    who: Looks,
+    begin: Callable[[], Context],
+    validation_data: Callable[[], Dataset[Any] | None],
+    reader: Reader,
+    model: nn.Module,
 ) -> Context:
     """Do what ``look`` does with all processes, each at its share of the data.
 
@@ -113,6 +119,7 @@ def look_together(
         begin: What is known so far. Called where an error in one process is heard of by all. The first process
             knows from the probe which layers run and how the model is called, and tells the others.
         validation_data: What to look at if the visualisation names no data.
+        reader: How data are read.
         model: On loan. Its buffers become those of the first process: each has statistics of its own until the next
             step, and the network that is drawn is the first one's.
 
@@ -125,13 +132,13 @@ def look_together(
         nonlocal context
         context = begin()
         with called_by(model, context.call.forward_fn):
-            context = _with_needs(who, context, validation_data)
+            context = _with_needs(who, context, validation_data, reader)
         return context.layers, context.call.forward_fn if isinstance(context.call.forward_fn, SeenCall) else None
 
     def look_at_share() -> list[Any]:
         share = context.data.indices[dist.get_rank() :: dist.get_world_size()]
         with called_by(model, seen or context.call.forward_fn):
-            return [who.collect(replace(context, data=Subset(context.data.dataset, share)))] if share else []
+            return [who.collect(replace(context, data=context.data.of(share)))] if share else []
 
     for buffer in model.buffers():
         dist.broadcast(buffer.detach(), 0)
@@ -141,9 +148,11 @@ def look_together(
     return replace(context, collected=[one for part in parts for one in part])
 
 
-def _with_needs(who: Looks, context: Context, validation_data: Callable[[], Dataset[Any] | None]) -> Context:
+def _with_needs(
+    who: Looks, context: Context, validation_data: Callable[[], Dataset[Any] | None], reader: Reader
+) -> Context:
     layers, data, most = who.needs(context)
     if not most:
         return replace(context, layers=tuple(layers))
-    chosen = sample(data if data is not None else validation_data(), most, type(who).__name__)
-    return replace(context, layers=tuple(layers), data=chosen)
+    items = data if data is not None else validation_data()
+    return replace(context, layers=tuple(layers), data=sample(items, most, type(who).__name__, reader))

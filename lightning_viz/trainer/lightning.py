@@ -7,10 +7,14 @@ inherits from the callbacks of both is accepted everywhere: bare, in a list, and
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch.utils.data import IterableDataset
+
+from lightning_viz.data.reading import Reader, UnsuitableDataError
+from lightning_viz.data.unpacking import BatchFn, Say
 
 if TYPE_CHECKING:
     from pytorch_lightning import Callback
@@ -25,7 +29,7 @@ else:
         )
     Callback = type("Callback", tuple(bases), {})
 
-__all__ = ["Callback", "Moment", "moment_of", "validation_data"]
+__all__ = ["Callback", "Moment", "moment_of", "reader_of", "validation_data"]
 
 Trainer = Any
 
@@ -69,16 +73,46 @@ def validation_data(trainer: Trainer, who: str) -> Any:
     """Give the data set of the (first) validation loader.
 
     Raises:
-        ValueError: There is none, or none with a length and items.
+        UnsuitableDataError: There is none, or none with a length and items, or its loader changes what it reads.
     """
-    loaders = trainer.val_dataloaders
-    while isinstance(loaders, Sequence | Mapping) and loaders:
-        loaders = next(iter(loaders.values() if isinstance(loaders, Mapping) else loaders))
-    data = getattr(loaders, "dataset", None)
+    loader = _first(trainer.val_dataloaders)
+    data = getattr(loader, "dataset", None)
     map_style = hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, IterableDataset)
     if data is None or not map_style:
-        raise ValueError(
+        raise UnsuitableDataError(
             f"{who}: there is no map-style validation data set, or Lightning has not loaded it yet "
             f"(num_sanity_val_steps=0). Give one: {who}(data=...)."
         )
+    iterates = next((kind for kind in type(loader).__mro__ if "__iter__" in vars(kind)), object)
+    if iterates.__module__.split(".")[0] not in ("torch", "torchdata"):
+        raise UnsuitableDataError(
+            f"{who}: the validation loader, a {type(loader).__name__}, makes its batches in an __iter__ of its own, "
+            "which can't be asked for chosen items. Give a data set of images as the network gets them: "
+            f"{who}(data=...)."
+        )
     return data
+
+
+def reader_of(trainer: Trainer, batch_fn: BatchFn | None, say: Say) -> Reader:
+    """Read data as validation does: as the first validation loader, or where there is none as the training loader."""
+    loader = _first(trainer.val_dataloaders)
+    return Reader(
+        loader if loader is not None else _first(trainer.train_dataloader), partial(_transfer, trainer), batch_fn, say
+    )
+
+
+def _first(loaders: Any) -> Any:
+    while isinstance(loaders, Sequence | Mapping):
+        loaders = next(iter(loaders.values() if isinstance(loaders, Mapping) else loaders), None)
+    return loaders
+
+
+def _transfer(trainer: Trainer, batch: Any) -> Any:
+    """What the evaluation loop does with a batch before the step. Hooks that augment look at the stage."""
+    stage, trainer.validating = trainer.state.stage, True
+    try:
+        batch = trainer.precision_plugin.convert_input(batch)
+        batch = trainer.lightning_module._on_before_batch_transfer(batch, dataloader_idx=0)
+        return trainer.strategy.batch_to_device(batch, dataloader_idx=0)
+    finally:
+        trainer.state.stage = stage

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lightning_viz.data.probe import Probe
+from lightning_viz.data.unpacking import Say
 from lightning_viz.render import encode_png, image_picture
 from lightning_viz.store import Store, store_folder
 
@@ -41,14 +42,14 @@ class Probes:
         """Keep the images of a probe for the rest of the fit."""
         self._resolved[id(given or self._default)] = (given or self._default, probe)
 
-    def capture(self, given: Probe | None, batch: Any) -> None:
+    def capture(self, given: Probe | None, batch: Any, say: Say = log.warning) -> None:
         """Take the images from a batch, unless the probe has some, or they were saved by the run that goes on."""
         config, probe = self._entry(given)
         if probe.ready or config.dataset is not None:
             return
         first_time = probe is config
         saved = self._saved_before(config) if first_time else None
-        self.settle(given, saved or config.capture(batch))
+        self.settle(given, saved or config.capture(batch, say))
 
     def saved(self, probe: Probe) -> str | None:
         """Save a probe that pictures were made from, and give its hash; None if it has no images."""

@@ -5,7 +5,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
@@ -17,8 +17,8 @@ from torch import nn
 from lightning_viz.data.probe import Probe
 from lightning_viz.export.loggers import log_picture, log_scalars, mark_run, run_folder
 from lightning_viz.export.projector import write_embedding
-from lightning_viz.introspection.calls import CallError
 from lightning_viz.introspection.layers import NoLayerError, describe_layers
+from lightning_viz.introspection.unsuitable import UnsuitableError
 from lightning_viz.render import encode_png
 from lightning_viz.store import PLUGIN_NAME, SCHEMA_VERSION, Record, Store, read_store, read_values, store_folder
 from lightning_viz.trainer.calls import Calls
@@ -63,7 +63,9 @@ class Session:
         self.loggers = [] if trainer.fast_dev_run else list(trainer.loggers)
         self.probes = Probes(trainer.ckpt_path)
         self.calls = Calls()
-        self._warned: set[object] = set()
+        self.say = cache(log.warning)
+        """Says the same thing only once."""
+        self._warned: set[tuple[object, ...]] = set()
 
     def open_store(self, trainer: Trainer, model: nn.Module, on_error: OnError) -> None:
         """Open the store and mark the run for TensorBoard. A folder that can't be written leaves the loggers alone."""
@@ -87,7 +89,7 @@ class Session:
 
     def see_batch(self, given: Probe | None, model: nn.Module, batch: Any) -> None:
         """Take the images of a probe from the first batch, and see how the network is called."""
-        self.probes.capture(given, batch)
+        self.probes.capture(given, batch, self.say)
         what = "see how the network is called"
         self.attempt(what, partial(self.calls.watch, model, self.probes.of(given), batch))
 
@@ -162,26 +164,28 @@ class Session:
         """Do something that must not end the run.
 
         Returns:
-            What went wrong, after it was logged with its traceback (the same thing only once); else None.
+            What went wrong, after it was logged with its traceback (the same thing only once); else None. What was
+            given and does not suit is said once for all callbacks, without a traceback, which would lead to our code.
         """
         try:
             action()
         except Exception as error:
             if on_error == "raise" and not isinstance(error, NoLayerError):
                 raise
-            self._say(what, error)
+            unsuitable = next((one for one in (error, error.__cause__) if isinstance(one, UnsuitableError)), None)
+            if unsuitable is not None:
+                self._say_once(("unsuitable", unsuitable.about), f"lightning_viz could not {what}: {error}")
+                return error
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            key = what, type(error), place.filename, place.lineno
+            self._say_once(key, f"lightning_viz could not {what}: {type(error).__name__}: {error}", error)
             return error
         return None
 
-    def _say(self, what: str, error: Exception) -> None:
-        """Once for all callbacks where the network or the data are the reason, else once for each place."""
-        explained = isinstance(error, CallError | NoLayerError)
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        key = str(error) if explained else (what, type(error), place.filename, place.lineno)
+    def _say_once(self, key: tuple[object, ...], reason: str, error: Exception | None = None) -> None:
         if key not in self._warned:
             self._warned.add(key)
-            reason = f"lightning_viz could not {what}: {type(error).__name__}: {error}"
-            log.warning("%s\nTraining goes on.", reason, exc_info=None if explained else error)
+            log.warning("%s\nTraining goes on.", reason, exc_info=error)
 
 
 def _encoded(picture: NDArray[np.uint8]) -> list[bytes]:

@@ -296,7 +296,8 @@ class Upright(Images):
     """Gives a dict that nobody knows."""
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {"photograph": super().__getitem__(index)[0]}
+        photograph = super().__getitem__(index)[0]
+        return {"photograph": photograph, "negative": -photograph}
 
 
 def photographs_of(batch: dict[str, Tensor]) -> tuple[Tensor, None]:
@@ -307,7 +308,7 @@ def test_an_unusual_batch_is_read_with_the_probes_function():
     model, data = convnet(), Upright(5)
     drawing = only(TopPatches(layers="3", k=2, probe=Probe(batch_fn=photographs_of)), model, data=data)
     assert_same_table(table_of(drawing), top_patches(model, "3", data.images, k=2)["3"])
-    with pytest.raises(ValueError, match=r"no images .* in a dict with 'photograph'.*batch_fn"):
+    with pytest.raises(ValueError, match=r"several parts of a dict with 'photograph'.* could be the images.*batch_fn"):
         only(TopPatches(layers="3", k=2), model, data=data)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from lightning_viz.data.batches import count_images, read_batches, same_twice, spread
+from lightning_viz.data.batches import count_images, read_batches, spread
 
 IMAGES = torch.randn(11, 3, 4, 6, generator=torch.Generator().manual_seed(0))
 
@@ -158,54 +158,3 @@ def test_indices_are_spread_evenly_from_the_first_to_the_last(size, most):
     assert chosen[-1] == (size - 1 if most > 1 else 0)
     gaps = np.diff(chosen)
     assert not len(gaps) or gaps.max() - gaps.min() <= 1
-
-
-SAME: dict[str, Callable[[int], Any]] = {
-    "tensor": lambda read: torch.ones(2, 3),
-    "tensor with nan": lambda read: torch.tensor([1.0, float("nan")]),
-    "whole numbers": lambda read: torch.tensor([1, 2]),
-    "truth": lambda read: torch.tensor([True, False]),
-    "array with nan": lambda read: np.array([1.0, float("nan")]),
-    "array of whole numbers": lambda read: np.array([1, 2]),
-    "array of names": lambda read: np.array(["a", "b"]),
-    "name": lambda read: "a",
-    "nothing": lambda read: None,
-    "number": lambda read: 3.5,
-    "no number": lambda read: float("nan"),
-    "nested": lambda read: {"a": [torch.ones(2), (np.zeros(2), "b")], "c": {"d": 1}},
-    "empty": lambda read: [],
-}
-OTHER: dict[str, Callable[[int], Any]] = {
-    "tensor": lambda read: torch.ones(2) * read,
-    "shape": torch.ones,
-    "one of many": lambda read: torch.tensor([0.0] * 999 + [read * 1e-7]),
-    "type": lambda read: torch.ones(2, dtype=[torch.float32, torch.float64][read % 2]),
-    "array": lambda read: np.ones(2) * read,
-    "number": lambda read: read,
-    "name": lambda read: "ab"[read % 2],
-    "nested": lambda read: {"a": [torch.ones(2), (np.zeros(2) + read, "b")]},
-    "length": lambda read: [torch.ones(2)] * read,
-    "more names": lambda read: dict.fromkeys(range(read), 1),
-    "fewer names": lambda read: dict.fromkeys(range(9 - read), 1),
-    "nothing later": lambda read: torch.ones(2) if read == 1 else None,
-    "nothing first": lambda read: torch.ones(2) if read == 2 else None,
-}
-
-
-@pytest.mark.parametrize("kind", SAME)
-def test_what_is_the_same_when_read_again(kind):
-    items = Items(lambda read, index: (IMAGES[index], SAME[kind](read)))
-    assert same_twice(items, [0])
-    assert same_twice(items, [2, 5])
-
-
-@pytest.mark.parametrize("kind", OTHER)
-def test_what_is_another_when_read_again(kind):
-    assert not same_twice(Items(lambda read, index: (IMAGES[index], OTHER[kind](read))), [0])
-    assert not same_twice(Items(lambda read, index: OTHER[kind](read)), [0])
-
-
-def test_all_that_is_asked_for_is_compared():
-    items = Items(lambda read, index: IMAGES[index] + (read if index == 3 else 0))
-    assert same_twice(items, [0, 2])
-    assert not same_twice(items, [0, 3])

@@ -1,5 +1,6 @@
 """Neighbours and scores against scikit-learn and plain loops."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -141,6 +142,17 @@ def test_the_silhouette_is_that_of_scikit_learn() -> None:
     assert silhouette(POINTS, labels) == pytest.approx(metrics.silhouette_score(POINTS, labels))
     holed, more = torch.cat([torch.full((3, 12), torch.nan), POINTS]), torch.cat([torch.tensor([8, 8, 9]), labels])
     assert silhouette(holed, more) == silhouette(POINTS, labels)
+
+
+def test_points_of_no_class_do_not_count() -> None:
+    labels = (POINTS[:, 0] > 0).long()
+    none = labels.masked_fill(torch.arange(70) % 4 == 0, -1)
+    kept = none >= 0
+    assert silhouette(POINTS, none) == pytest.approx(metrics.silhouette_score(POINTS[kept], labels[kept]))
+    assert knn_accuracy(torch.tensor([0, -1, -1, 1]), torch.tensor([[1, 2, 3], [0, 3, 2], [0, 1, 3], [1, 2, 0]])) == 0
+    assert knn_accuracy(torch.tensor([0, 0, -1, -1]), torch.tensor([[2, 3, 1], [2, 3, 0], [3, 0, 1], [2, 0, 1]])) == 1
+    assert math.isnan(knn_accuracy(torch.full((70,), -1), nearest_neighbours(None, POINTS, 3).indices))
+    assert math.isnan(silhouette(POINTS, torch.full((70,), -1)))
 
 
 def test_where_there_is_nothing_to_say_it_is_nan() -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from helpers.checks import left_as_found
-from helpers.data import seed
 from helpers.networks import network
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +16,6 @@ from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from lightning_viz.functional import PatchTable, cut_patches, merge_tables, top_patches
-from lightning_viz.functional.top_patches import read_images
 
 IMAGES = torch.randn(13, 3, 17, 26, generator=torch.Generator().manual_seed(0)).double()
 
@@ -284,7 +282,7 @@ def test_a_planted_pattern_is_found_where_it_was_planted():
     found = top_patches(model, "3", images, k=2, batch_size=7)["3"]
     assert found.image_ids.tolist() == [[17, 4], [22, 9]]
     assert found.boxes.tolist() == [[[t, le, t + 5, le + 4] for _, t, le in places] for places in planted.values()]
-    patches = cut_patches(read_images(images, found.image_ids.flatten().tolist()), found.boxes.flatten(0, 1))
+    patches = cut_patches(images[found.image_ids.flatten()], found.boxes.flatten(0, 1))
     assert torch.equal(patches[0], pattern[0])
     assert torch.equal(patches[1], 0.5 * pattern[0])
     assert torch.equal(patches[2], pattern[1])
@@ -458,17 +456,6 @@ def test_patches_of_padding_alone():
     found = top_patches(model, "0", images, k=3)["0"]
     assert found.boxes.tolist() == [[[-1, -1, 0, 0]] * 3]
     assert cut_patches(images, found.boxes[0]).shape == (3, 1, 1, 1)
-
-
-def test_images_are_read_again_in_any_order():
-    expected = IMAGES[[7, 0, 7]]
-    for data in (IMAGES, Items(IMAGES), TensorDataset(IMAGES)):
-        assert torch.equal(read_images(data, [7, 0, 7]), expected)
-    seed(0)
-    before = torch.get_rng_state()
-    noisy = read_images(Items(IMAGES, lambda image: image + torch.rand(())), [7, 0])
-    assert noisy.shape == (2, 3, 17, 26)
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_the_images_are_left_untouched_and_patches_are_copies():
