@@ -69,7 +69,7 @@ def as_layer_maps(query: Query, output: Tensor) -> Tensor:
     """Give the layer's output as maps ``(N, K, h, w)``."""
     assert query.layer is not None
     module = query.model.get_submodule(query.layer)
-    return as_maps(output, query.image.shape[2:], None, WHO, module)
+    return as_maps(output, query.image.shape[2:], None, WHO, module, "Choose another layer.")
 
 
 def activity_of(query: Query, maps: Tensor) -> Tensor:
