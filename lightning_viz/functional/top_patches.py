@@ -15,7 +15,7 @@ from lightning_viz.introspection.isolation import isolated, random_streams
 from lightning_viz.introspection.layers import find_layers
 from lightning_viz.introspection.outputs import as_maps
 
-__all__ = ["PatchTable", "cut_patches", "merge_tables", "read_images", "top_patches"]
+__all__ = ["PatchTable", "cut_patches", "merge_tables", "move_inside", "read_images", "top_patches"]
 
 WHO = "top_patches"
 
@@ -243,6 +243,26 @@ def read_images(data: Tensor | Dataset[Any], ids: Sequence[int], batch_fn: Batch
     with random_streams():
         batch = torch.utils.data.default_collate([data[number] for number in ids])
     return unpack_batch(batch, batch_fn)[0]
+
+
+def move_inside(boxes: Tensor, image_size: Sequence[int]) -> Tensor:
+    """Make windows on the image of boxes: cut down to the image where they are larger, moved where they reach over it.
+
+    Args:
+        boxes: ``(P, 4)`` top, left, bottom, right, all of one size.
+        image_size: (H, W).
+
+    Returns:
+        ``(P, 4)``, all of one size and inside the image.
+
+    Example:
+        >>> move_inside(torch.tensor([[-1, 1, 2, 31]]), (12, 20)).tolist()
+        [[0, 0, 3, 20]]
+    """
+    limits = torch.tensor(image_size)
+    sizes = (boxes[:, 2:] - boxes[:, :2]).minimum(limits)
+    first = boxes[:, :2].clamp(min=0).minimum(limits - sizes)
+    return torch.cat([first, first + sizes], dim=1)
 
 
 def cut_patches(images: Tensor, boxes: Tensor) -> Tensor:
