@@ -183,7 +183,7 @@ class TopPatches(VizCallback):
         found = (table.image_ids >= 0).flatten()
         if not found.any():  # a network that diverged
             sizes = zip(receptive_field(model, layer, images.shape[1:]).size, images.shape[2:], strict=True)
-            nothing = torch.full((count, k, images.shape[1], *map(min, sizes)), torch.nan)
+            nothing = images.new_full((count, k, images.shape[1], *map(min, sizes)), torch.nan)
             nowhere = torch.full((count, k, 4), -1)
             return Patches(nothing, nothing, nowhere, nowhere)
         asked = {
@@ -196,7 +196,7 @@ class TopPatches(VizCallback):
         effective = effective_field(model, layer, ready, **asked)
         windows = move_inside(table.boxes.flatten(0, 1)[found], images.shape[2:])
         cuts = [cut_patches(one, windows) for one in (images[asked["image_ids"]].float(), down)]
-        whole = [torch.full((count * k, *cut.shape[1:]), torch.nan) for cut in cuts]
+        whole = [cut.new_full((count * k, *cut.shape[1:]), torch.nan) for cut in cuts]
         whole += [torch.full((count * k, 4), -1) for _ in range(2)]
         for all_of, part in zip(whole, (*cuts, windows, effective), strict=True):
             all_of[found] = part

@@ -104,7 +104,8 @@ def _images(model: nn.Module, image_size: Sequence[int]) -> Tensor:
     first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
     channels = image_size[0] if len(image_size) == 3 else first.in_channels if first is not None else 3
     like = next((parameter for parameter in model.parameters() if parameter.is_floating_point()), torch.zeros(()))
-    return torch.rand(1, channels, *image_size[-2:], generator=torch.Generator().manual_seed(0)).to(like)
+    shape, generator = (1, channels, *image_size[-2:]), torch.Generator().manual_seed(0)
+    return torch.rand(shape, generator=generator, dtype=torch.float32).to(like)
 
 
 def _field(model: nn.Module, layer: str, images: Tensor, traced: Trace | None) -> ReceptiveField:
