@@ -8,8 +8,9 @@ from helpers.checks import left_as_found
 from helpers.drawings import only
 from torch import Tensor, nn
 from torch.utils.data import Dataset
+from torchvision.models import resnet18
 
-from lightning_viz import Context, Drawing, Probe, TopPatches
+from lightning_viz import Context, Drawing, FeatureEvolution, Probe, TopPatches
 from lightning_viz.callbacks.top_patches import NO_IMAGE
 from lightning_viz.data.batches import spread
 from lightning_viz.functional import PatchTable, effective_field, reconstruct, top_patches
@@ -174,6 +175,21 @@ def test_a_field_larger_than_the_image_is_the_image_with_a_line_around_what_coun
             photograph = tile(drawing, 0, unit, entry)
             assert np.array_equal(photograph[~drawn], image_picture(image[0])[~drawn])
     assert lines > 100
+
+
+@pytest.mark.parametrize("callback", [TopPatches, FeatureEvolution])
+@pytest.mark.parametrize("layer", ["layer2.1.conv2", "layer4.1.conv2"])
+def test_of_a_residual_network_most_of_a_picture_is_photograph(callback, layer):
+    torch.manual_seed(0)
+    model, data = resnet18(num_classes=4).eval(), Images(6, size=(64, 48))
+    data.images.div_(5)  # dark
+    drawing = only(callback(layers=layer, k=3, units=[0, 1, 2]), model, data=data)
+    assert drawing.meta["tile"] == [64, 48]
+    dark = (drawing.pictures[0] < 100).all(2).mean()
+    assert dark > 0.9
+    found = drawing.values["effective_boxes"]
+    assert (found[..., :2] >= 0).all()
+    assert (found[..., 2:] <= torch.tensor([64, 48])).all()
 
 
 def test_a_line_is_drawn_where_the_effective_field_lies_in_a_shrunk_tile():
