@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from lightning_viz.data.probe import Probe
 from lightning_viz.functional.filters import CONVOLUTIONS, conv_filters
 from lightning_viz.render import filter_grid
@@ -16,8 +18,10 @@ __all__ = ["FilterImages"]
 class FilterImages(VizCallback):
     """Show the filters of convolutions as images, epoch by epoch.
 
+    They are what a convolution multiplies with: after masks, standardisation, pruning, rounding (see ``conv_filters``).
     Three input channels are shown in colour, one in grey, others as rows (filters) by columns (input channels). The
-    weights themselves are kept beside the picture, so that epochs and runs can be put on one scale later.
+    weights themselves are kept beside the picture, so that epochs and runs can be put on one scale later. Of complex
+    weights it is magnitude and phase.
 
     Args:
         layers: Names or globs of ``Conv2d`` or ``ConvTranspose2d`` layers; the first convolution when omitted.
@@ -65,15 +69,22 @@ class FilterImages(VizCallback):
         """Draw one grid per layer."""
         for layer, conv in self.find_layers(context, CONVOLUTIONS).items():
             filters = conv_filters(context.model, layer).cpu().numpy()
-            grid = filter_grid(filters, self.scale)
-            low, high = finite_range(filters, axes=(0, 1, 2, 3))
+            values = {"weight": filters}
+            if np.iscomplexobj(filters):
+                values = {"magnitude": np.abs(filters), "phase": np.angle(filters)}
+            # Phases that differ in size are no stronger or weaker: they have one scale.
+            grids = {
+                name: filter_grid(one, "shared" if name == "phase" else self.scale) for name, one in values.items()
+            }
+            shown, grid = next(iter(values.values())), next(iter(grids.values()))
+            low, high = finite_range(shown, axes=(0, 1, 2, 3))
             yield Drawing(
                 layer,
-                values={"weight": filters},
-                pictures=[grid.picture],
-                captions=[grid.caption],
+                values=values,
+                pictures=[one.picture for one in grids.values()],
+                captions=[f"{name}: {one.caption}" if len(grids) > 1 else one.caption for name, one in grids.items()],
                 meta={
-                    "kernel": list(conv.kernel_size),
+                    "kernel": list(filters.shape[2:]),
                     "stride": list(conv.stride),
                     "columns": grid.columns,
                     "scale": self.scale,

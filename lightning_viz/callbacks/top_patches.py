@@ -1,6 +1,6 @@
 """What excites the units of a layer most: the strongest patches of a data set, and what in them does it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -11,12 +11,13 @@ from torch.utils.data import Dataset
 
 from lightning_viz.data.batches import spread
 from lightning_viz.data.probe import Probe
+from lightning_viz.functional.effective_field import effective_field
 from lightning_viz.functional.filters import CONVOLUTIONS
 from lightning_viz.functional.receptive_field import receptive_field
 from lightning_viz.functional.reconstruction import reconstruct
-from lightning_viz.functional.top_patches import PatchTable, cut_patches, merge_tables, top_patches
+from lightning_viz.functional.top_patches import PatchTable, cut_patches, merge_tables, move_inside, top_patches
 from lightning_viz.introspection.calls import image_type
-from lightning_viz.render import image_picture, mosaic, signed_picture
+from lightning_viz.render import image_picture, mosaic, outline, shrink, signed_picture
 from lightning_viz.trainer.base import Context, Drawing, Needs, VizCallback
 from lightning_viz.trainer.schedule import LOG_SPACED, is_whole
 from lightning_viz.trainer.session import OnError
@@ -26,15 +27,27 @@ __all__ = ["TopPatches"]
 SHOWN = 16
 """Units, when none are chosen."""
 
-BEYOND = 224
-"""Light grey: beyond the border of the image."""
+LARGEST = 96
+"""Pixels of the longer side of a tile."""
+
+OUTLINED = 32
+"""A smaller tile has no line: it would hide as much as it shows."""
+
+NO_IMAGE = 224
+"""Light grey: there is no further image."""
 
 
 class Patches(NamedTuple):
-    """The strongest patches of U units and what in them excites it: ``(U, k, C, h, w)`` each, NaN beyond borders."""
+    """The k strongest patches of U units; NaN and -1 where there are fewer."""
 
     images: Tensor
+    """``(U, k, C, h, w)``"""
     reconstructions: Tensor
+    """What in them excites the unit, as the images."""
+    windows: Tensor
+    """``(U, k, 4)``: which part of the image they are."""
+    effective: Tensor
+    """``(U, k, 4)``: the effective fields, in the image."""
 
 
 class TopPatches(VizCallback):
@@ -62,7 +75,8 @@ class TopPatches(VizCallback):
     Raises:
         ValueError: A wrong argument, when constructed; a layer that the model lacks, before the first batch.
 
-    Source: Zeiler & Fergus, Visualizing and understanding convolutional networks, ECCV 2014, Fig. 2.
+    Source: Zeiler & Fergus, Visualizing and understanding convolutional networks, ECCV 2014, Fig. 2; the effective
+    field: Luo et al., NeurIPS 2016.
 
     Example:
         >>> TopPatches(layers=["features.0", "features.6"], max_images=500).method
@@ -121,6 +135,8 @@ class TopPatches(VizCallback):
             shown = PatchTable(*(part[list(units), : self.shown_patches] for part in table))
             patches = self._patches(context, layer, units, shown)
             pictures, note = _pictures(patches, context.probe)
+            tile = [pictures[0].shape[0] // len(units), pictures[0].shape[1] // shown.values.shape[1]]
+            line = "; the line holds 95 % of the gradient's energy" if max(tile) >= OUTLINED else ""
             yield Drawing(
                 layer,
                 values={
@@ -128,18 +144,20 @@ class TopPatches(VizCallback):
                     "image_ids": table.image_ids,
                     "positions": table.positions,
                     "boxes": table.boxes,
+                    "windows": patches.windows,
+                    "effective_boxes": patches.effective,
                 },
                 pictures=pictures,
                 captions=[
                     f"{name}: rows are units {', '.join(map(str, units))}, columns the strongest of {looked_at} images "
-                    f"first{more}; light grey is beyond the border | image {note}"
+                    f"first{more}{line} | image {note}"
                     for name, more in (("patches", ""), ("reconstructions (deconvnet)", ", each on its own scale"))
                 ],
                 scalars=_settling(table, context.before.get(layer)),
                 meta={
                     "units": list(units),
                     "k": shown.values.shape[1],
-                    "tile": [pictures[0].shape[0] // len(units), pictures[0].shape[1] // shown.values.shape[1]],
+                    "tile": tile,
                     "box": list(patches.images.shape[-2:]),
                     "images": looked_at,
                     "unit_count": len(table.values),
@@ -153,22 +171,24 @@ class TopPatches(VizCallback):
         count, k = table.values.shape
         found = (table.image_ids >= 0).flatten()
         if not found.any():  # a network that diverged
-            size = receptive_field(model, layer, images.shape[1:]).size
-            nothing = torch.full((count, k, images.shape[1], *size), torch.nan)
-            return Patches(nothing, nothing)
-        boxes = table.boxes.flatten(0, 1)[found]
-        down = reconstruct(
-            model,
-            layer,
-            images.to(*image_type(model, images)),
-            units=torch.as_tensor(units).repeat_interleave(k)[found],
-            positions=table.positions.flatten(0, 1)[found],
-            image_ids=where.flatten()[found],
-        ).cpu()
-        cuts = [cut_patches(one, boxes) for one in (images[where.flatten()[found]].float(), down)]
-        whole = [torch.full((count * k, *cut.shape[1:]), torch.nan) for cut in cuts]
-        for all_of, cut in zip(whole, cuts, strict=True):
-            all_of[found] = cut
+            sizes = zip(receptive_field(model, layer, images.shape[1:]).size, images.shape[2:], strict=True)
+            nothing = images.new_full((count, k, images.shape[1], *map(min, sizes)), torch.nan)
+            nowhere = torch.full((count, k, 4), -1)
+            return Patches(nothing, nothing, nowhere, nowhere)
+        asked = {
+            "units": torch.as_tensor(units).repeat_interleave(k)[found],
+            "positions": table.positions.flatten(0, 1)[found],
+            "image_ids": where.flatten()[found],
+        }
+        ready = images.to(*image_type(model, images))
+        down = reconstruct(model, layer, ready, **asked).cpu()
+        effective = effective_field(model, layer, ready, **asked)
+        windows = move_inside(table.boxes.flatten(0, 1)[found], images.shape[2:])
+        cuts = [cut_patches(one, windows) for one in (images[asked["image_ids"]].float(), down)]
+        whole = [cut.new_full((count * k, *cut.shape[1:]), torch.nan) for cut in cuts]
+        whole += [torch.full((count * k, 4), -1) for _ in range(2)]
+        for all_of, part in zip(whole, (*cuts, windows, effective), strict=True):
+            all_of[found] = part
         return Patches(*(all_of.reshape(count, k, *all_of.shape[1:]) for all_of in whole))
 
 
@@ -184,13 +204,28 @@ def _settling(table: PatchTable, drawn: Drawing | None) -> dict[str, float]:
 
 
 def _pictures(patches: Patches, probe: Probe) -> tuple[list[NDArray[np.uint8]], str]:
-    count, k = patches.images.shape[:2]
     photographs, note = probe.unnormalise(patches.images.flatten(0, 1))
-    drawn = (
-        [image_picture(one) for one in photographs],
-        [signed_picture(one) for one in patches.reconstructions.flatten(0, 1)],
-    )
-    for pictures in drawn:
-        for picture, patch in zip(pictures, patches.images.flatten(0, 1), strict=True):
-            picture[patch.isnan().all(0).numpy()] = BEYOND
-    return [mosaic([list(pictures[row * k : (row + 1) * k]) for row in range(count)], 96) for pictures in drawn], note
+    drawn = (photographs, image_picture), (patches.reconstructions.flatten(0, 1), signed_picture)
+    return [_page(patches, maps, draw) for maps, draw in drawn], note
+
+
+def _page(patches: Patches, maps: Tensor, draw: Callable[[Tensor], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    count, k = patches.windows.shape[:2]
+    tiles = []
+    for one, window, effective in zip(
+        maps, patches.windows.flatten(0, 1), patches.effective.flatten(0, 1), strict=True
+    ):
+        tile = shrink(draw(one), LARGEST)
+        if window[0] < 0:
+            tile = np.full_like(tile, NO_IMAGE)
+        elif effective[0] >= 0 and max(tile.shape[:2]) >= OUTLINED:
+            tile = outline(tile, _inside_tile(effective, window, tile.shape[:2]))
+        tiles.append(tile)
+    return mosaic([tiles[row * k : (row + 1) * k] for row in range(count)], LARGEST)
+
+
+def _inside_tile(box: Tensor, window: Tensor, size: Sequence[int]) -> list[int]:
+    """Give the pixels that a box touches of the tile that shows a window."""
+    first, last = (box - window[:2].repeat(2)).chunk(2)
+    scale = torch.tensor(size) / (window[2:] - window[:2])
+    return [*(first * scale).floor().int().tolist(), *(last * scale).ceil().int().tolist()]

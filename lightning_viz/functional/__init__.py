@@ -5,6 +5,7 @@ from lightning_viz.functional.attribution import grad_cam as grad_cam
 from lightning_viz.functional.attribution import grad_cam_layer as grad_cam_layer
 from lightning_viz.functional.attribution import guided_grad_cam as guided_grad_cam
 from lightning_viz.functional.attribution import saliency as saliency
+from lightning_viz.functional.effective_field import effective_field as effective_field
 from lightning_viz.functional.features import collect_features as collect_features
 from lightning_viz.functional.features import feature_layer as feature_layer
 from lightning_viz.functional.filters import conv_filters as conv_filters

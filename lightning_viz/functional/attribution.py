@@ -193,7 +193,7 @@ def _instead_of_zeros(model: nn.Module) -> dict[str, Tensor]:
     """Give weights to layers that start from zero (the head of a vision transformer): they hide what they look at."""
     generator = torch.Generator().manual_seed(0)
     return {
-        name: torch.randn(weight.shape, generator=generator).to(weight)
+        name: torch.randn(weight.shape, generator=generator, dtype=torch.float32).to(weight)
         for name, weight in model.named_parameters()
         if weight.ndim > 1 and not weight.any()
     }

@@ -147,7 +147,7 @@ def _outputs(name: str, model: nn.Module, images: Tensor) -> Tensor:
     if output.ndim == 3:
         return output.float().mean(1)
     if output.ndim == 4:
-        return as_maps(output, images.shape[2:], None, WHO, module).float().mean((2, 3))
+        return as_maps(output, images.shape[2:], None, WHO, module, "Name another layer.").float().mean((2, 3))
     return output
 
 

@@ -1,33 +1,40 @@
 """The kernels of a convolution."""
 
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lightning_viz.introspection.isolation import isolated
-from lightning_viz.introspection.layers import find_layer
+from lightning_viz.introspection.layers import find_layer, named_layers
+from lightning_viz.introspection.trace import Value, trace
 
 __all__ = ["CONVOLUTIONS", "conv_filters"]
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
+WHO = "conv_filters"
+
 
 def conv_filters(model: nn.Module, layer: str) -> Tensor:
-    """Read the filters of a convolution as the layer uses them in eval mode.
+    """Read the filters of a convolution: what it multiplies with, in eval mode.
 
-    A weight that is computed (weight or spectral norm, pruning, any parametrization) is computed anew.
+    The layer runs once, by itself on zeros, and the filters are those of the convolution that it then calls: after
+    standardisation, masks, pruning, rounding, weight or spectral norm, or whatever else its forward makes of weights.
 
     Args:
-        model: Left as found.
-        layer: Dotted name of a ``Conv2d`` or ``ConvTranspose2d``, e.g. ``"features.0"``.
+        model: Left exactly as found.
+        layer: Dotted name of a ``Conv2d`` or ``ConvTranspose2d``, e.g. ``"features.0"``, or of any other module that
+            calls one convolution.
 
     Returns:
-        ``(K, C, h, w)`` float32 copy on the layer's device: K units, C input channels (of the unit's group), kernel
-        h x w. A transposed convolution is turned to the same order.
+        ``(K, C, h, w)`` float32 copy on the layer's device, complex64 where weights are complex: K units, C input
+        channels (of the unit's group), kernel h x w. A transposed convolution is turned to the same order.
 
     Raises:
-        ValueError: No such layer, or it is no 2-D convolution; the message lists the choices.
+        ValueError: No such layer; it calls no 2-D convolution, or several, does not run by itself, or makes its weights
+            of its input.
 
     Source: Krizhevsky et al., ImageNet classification with deep convolutional neural networks, NeurIPS 2012, Fig. 3.
 
@@ -35,21 +42,81 @@ def conv_filters(model: nn.Module, layer: str) -> Tensor:
         >>> conv_filters(nn.Sequential(nn.Conv2d(3, 96, 11, stride=4)), "0").shape
         torch.Size([96, 3, 11, 11])
     """
-    module = find_layer(model, layer, CONVOLUTIONS, who="conv_filters")
+    found = named_layers(model).get(layer)
+    module = find_layer(model, layer, CONVOLUTIONS, WHO) if found is None else found
     with isolated(model), torch.no_grad():
-        weight = _weight(module)
-        if isinstance(module, nn.ConvTranspose2d):
-            weight = weight.reshape(module.groups, -1, *weight.shape[1:]).transpose(1, 2).flatten(0, 1)
-        return weight.to(torch.float32, copy=True)
+        images = _zeros_for(module)
+        calls = [] if images is None else _calls(module, layer, images)
+        if not calls and not isinstance(module, CONVOLUTIONS):
+            find_layer(model, layer, CONVOLUTIONS, WHO)  # says what can be chosen
+        call = _the_one(calls, module, layer)
+        weight: Tensor = call.weight
+        if call.transposed:
+            weight = weight.reshape(call.groups, -1, *weight.shape[1:]).transpose(1, 2).flatten(0, 1)
+        return weight.to(torch.complex64 if weight.is_complex() else torch.float32, copy=True)
 
 
-def _weight(module: nn.Module) -> Tensor:
-    # torch's pruning and older weight_norm and spectral_norm set it in a hook before each forward: it is one step old.
-    for hook in module._forward_pre_hooks.values():
-        if getattr(hook, "_tensor_name", None) == "weight" and hasattr(hook, "apply_mask"):
-            return cast("Tensor", hook.apply_mask(module))
-        if getattr(hook, "name", None) == "weight" and hasattr(hook, "compute_weight"):
-            power_iteration = {"do_power_iteration": False} if hasattr(hook, "n_power_iterations") else {}
-            weight: Tensor = hook.compute_weight(module, **power_iteration)
-            return weight
-    return cast("Tensor", module.weight)
+class _Call(NamedTuple):
+    """A convolution that was called."""
+
+    weight: Any
+    """A ``Value`` where it is made of the layer's input."""
+    transposed: bool
+    groups: int
+
+
+def _zeros_for(module: nn.Module) -> Tensor | None:
+    """Make an input for a layer, about as small as its windows allow; None for what has no filters."""
+    conv = next((one for one in module.modules() if isinstance(one, CONVOLUTIONS)), None)
+    if conv is not None:
+        padding = (0, 0) if isinstance(conv.padding, str) else conv.padding
+        sizes = zip(conv.kernel_size, conv.dilation, padding, strict=True)
+        like, channels, size = conv.weight, conv.in_channels, [k * dilation + edge for k, dilation, edge in sizes]
+    else:
+        filters = [parameter for parameter in module.parameters() if parameter.ndim == 4]
+        if not filters:
+            return None
+        like = max(filters, key=Tensor.numel)
+        channels = getattr(module, "in_channels", like.shape[1] * getattr(module, "groups", 1))
+        size = list(like.shape[2:])
+    if conv is not module:
+        size = [4 * side for side in size]  # for a dilation, or what else the layer may do
+    return torch.zeros(1, channels, *size, dtype=like.dtype, device=like.device)
+
+
+def _calls(module: nn.Module, layer: str, images: Tensor) -> list[_Call]:
+    calls: list[_Call] = []
+
+    def keep(operation: str, arguments: Mapping[str, Any], outputs: Sequence[Tensor]) -> None:
+        if operation in ("convolution", "_convolution"):
+            weight = arguments["weight"]
+            kept = weight.clone() if isinstance(weight, Tensor) else weight
+            calls.append(_Call(kept, arguments["transposed"], arguments["groups"]))
+
+    try:
+        trace(module, images, [], keep)
+    except Exception as error:
+        raise ValueError(
+            f'{WHO}: layer "{layer}" ({type(module).__name__}) does not run by itself on zeros {tuple(images.shape)}, '
+            f"so that its filters can't be read. Choose another layer. {type(error).__name__}: {error}"
+        ) from error
+    if images.is_complex() and len(calls) == 3:
+        # Torch makes three of one: by the real parts, by the imaginary parts, and by their sums.
+        real, imaginary, _ = calls
+        return [real._replace(weight=torch.complex(real.weight, imaginary.weight))]
+    return calls
+
+
+def _the_one(calls: Sequence[_Call], module: nn.Module, layer: str) -> _Call:
+    who = f'{WHO}: layer "{layer}" ({type(module).__name__})'
+    if len(calls) > 1 and isinstance(module, CONVOLUTIONS):
+        # Others count or blur, beside the one that was learned.
+        calls = [call for call in calls if call.weight.shape == module.weight.shape] or calls
+    if len(calls) != 1:
+        raise ValueError(f"{who} calls {len(calls) or 'no'} convolutions, not one. Choose another layer.")
+    (call,) = calls
+    if isinstance(call.weight, Value):
+        raise ValueError(f"{who} makes its filters of its input: each image has others. Choose another layer.")
+    if call.weight.ndim != 4:
+        raise ValueError(f"{who} has filters of {tuple(call.weight.shape)}, not (K, C, h, w). Choose another layer.")
+    return call

@@ -72,7 +72,8 @@ def nearest_neighbours(queries: Tensor | None, features: Tensor, k: int, metric:
             )
     asked, points = _finite_rows(features if queries is None else queries), _finite_rows(features)
     count = len(features if queries is None else queries)
-    distances, indices = torch.full((count, k), torch.nan), torch.full((count, k), -1)
+    distances = torch.full((count, k), torch.nan, dtype=torch.float32)
+    indices = torch.full((count, k), -1)
     found = min(k, len(points) - (queries is None))
     if found > 0 and len(asked):
         near, at = _search(None if queries is None else queries[asked], features[points], found, metric)

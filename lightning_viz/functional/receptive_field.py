@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -102,10 +102,20 @@ def _count(runs: dict[str, int], layer: str, module: nn.Module, inputs: object, 
 
 
 def _images(model: nn.Module, image_size: Sequence[int]) -> Tensor:
-    first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
-    channels = image_size[0] if len(image_size) == 3 else first.in_channels if first is not None else 3
-    images = torch.rand(1, channels, *image_size[-2:], generator=torch.Generator().manual_seed(0))
+    channels = image_size[0] if len(image_size) == 3 else _first_channels(model)
+    shape, generator = (1, channels, *image_size[-2:]), torch.Generator().manual_seed(0)
+    images = torch.rand(shape, generator=generator, dtype=torch.float32)
     return images.to(*image_type(model, images))
+
+
+def _first_channels(model: nn.Module) -> int:
+    """Give the input channels of the first convolution, also of one in TorchScript."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            return module.in_channels
+        if getattr(module, "original_name", None) == "Conv2d":
+            return cast("Tensor", module.weight).shape[1]  # a traced one has no more to tell
+    return 3
 
 
 def _field(model: nn.Module, layer: str, images: Tensor, traced: Trace | None) -> ReceptiveField:

@@ -17,7 +17,7 @@ from lightning_viz.introspection.layers import capture, find_layer, last_call
 from lightning_viz.introspection.outputs import Output, as_maps, check_images, find_scores, one_per_image
 from lightning_viz.introspection.trace import trace
 
-__all__ = ["RULES", "Rule", "check_rule", "reconstruct"]
+__all__ = ["RULES", "Positions", "Rule", "check_rule", "reconstruct"]
 
 log = logging.getLogger("lightning_viz")
 

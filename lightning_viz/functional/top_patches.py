@@ -16,7 +16,7 @@ from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import find_layers
 from lightning_viz.introspection.outputs import as_maps
 
-__all__ = ["PatchTable", "cut_patches", "merge_tables", "top_patches"]
+__all__ = ["PatchTable", "cut_patches", "merge_tables", "move_inside", "top_patches"]
 
 WHO = "top_patches"
 
@@ -238,6 +238,26 @@ def merge_tables(tables: Sequence[PatchTable]) -> PatchTable:
     )
     order = together.values.argsort(dim=1, descending=True, stable=True)[:, :k]
     return PatchTable(*(part[rows, order] for part in together))
+
+
+def move_inside(boxes: Tensor, image_size: Sequence[int]) -> Tensor:
+    """Make windows on the image of boxes: cut down to the image where they are larger, moved where they reach over it.
+
+    Args:
+        boxes: ``(P, 4)`` top, left, bottom, right, all of one size.
+        image_size: (H, W).
+
+    Returns:
+        ``(P, 4)``, all of one size and inside the image.
+
+    Example:
+        >>> move_inside(torch.tensor([[-1, 1, 2, 31]]), (12, 20)).tolist()
+        [[0, 0, 3, 20]]
+    """
+    limits = torch.tensor(image_size)
+    sizes = (boxes[:, 2:] - boxes[:, :2]).minimum(limits)
+    first = boxes[:, :2].clamp(min=0).minimum(limits - sizes)
+    return torch.cat([first, first + sizes], dim=1)
 
 
 def cut_patches(images: Tensor, boxes: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ def tsne(
     chosen = tsne_engine(engine).split()[0]
     given = features.detach().float().cpu()
     rows = given.isfinite().all(1)
-    layout = torch.full((len(given), 2), torch.nan)
+    layout = given.new_full((len(given), 2), torch.nan)
     if rows.any():
         before = None if init is None else init.detach().float().cpu()[rows]
         places = _lay_out(given[rows].numpy(), before, perplexity, seed, iterations, chosen)

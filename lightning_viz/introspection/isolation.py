@@ -104,6 +104,11 @@ def _refuse_what_cannot_be_lent(model: nn.Module) -> None:
     for name, parameter in model.named_parameters():
         if nn.parameter.is_lazy(parameter):
             raise RuntimeError(f'isolated: "{name}" has no values yet. Run the model once before training.')
+        if parameter.device.type == "meta":
+            raise RuntimeError(
+                f'isolated: the weights of "{name}" have no values: they are on the meta device (offloaded, or not '
+                "loaded yet). Load them first, e.g. with load_state_dict(..., assign=True)."
+            )
         if _is_sharded(parameter):
             raise RuntimeError(
                 f'isolated: the weights of "{name}" are sharded over processes (FSDP, DeepSpeed, tensor parallel), so '

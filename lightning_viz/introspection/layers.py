@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any, TypedDict, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from lightning_viz.introspection.unsuitable import UnsuitableError
@@ -53,7 +54,7 @@ def find_layers(
         ['0', '2']
     """
     modules = named_layers(model)
-    choices = {name: module for name, module in modules.items() if isinstance(module, kinds)}
+    choices = {name: one for name, one in modules.items() if isinstance(one, kinds) and not _is_closed(one)}
     wanted: set[str] = set()
     for pattern in [layers] if isinstance(layers, str) else layers:
         matches = [name for name in choices if name == pattern or fnmatchcase(name, pattern)]
@@ -61,6 +62,11 @@ def find_layers(
             raise ValueError(f"{who}: {_why_none(model, modules, choices, pattern, kinds)}")
         wanted.update(matches)
     return {name: module for name, module in choices.items() if name in wanted}
+
+
+def _is_closed(module: nn.Module) -> bool:
+    """Whether it is TorchScript on which no hook fires."""
+    return isinstance(module, torch.jit.ScriptModule) and type(module).__name__ != "TopLevelTracedModule"
 
 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -94,11 +100,12 @@ def _why_none(
             f'"{name}" ({type(module).__name__})' for name, module in modules.items() if not any(module.children())
         ]
         return f"{owner} has no {kind}. Layers it has: {_listed(leaves)}."
-    found = (
-        f'"{pattern}" is a {type(modules[pattern]).__name__}, not a {kind}'
-        if pattern in modules
-        else (f'{owner} has no {kind} "{pattern}"')
-    )
+    if pattern not in modules:
+        found = f'{owner} has no {kind} "{pattern}"'
+    elif _is_closed(modules[pattern]):
+        found = f'"{pattern}" is TorchScript, which can\'t be watched while it runs'
+    else:
+        found = f'"{pattern}" is a {type(modules[pattern]).__name__}, not a {kind}'
     return f"{found}. Choices: {_listed([f'{name!r}' for name in choices])}."
 
 

@@ -206,9 +206,10 @@ def as_maps(
         return output[:, :, None, None]
     grid = _token_grid(output.shape[1], image_size) if output.ndim == 3 else None
     if grid is None:
+        cure = cure or f"Choose another layer, or give a function that makes it one: {who}(reshape=...)."
         raise ValueError(
             f"{who}: an output of shape {tuple(output.shape)} for images of {image_size[0]}x{image_size[1]} is no "
-            f"stack of maps (N, K, h, w). {cure or f'Give a function that makes it one: {who}(reshape=...).'}"
+            f"stack of maps (N, K, h, w). {cure}"
         )
     height, width = grid
     return output[:, output.shape[1] - height * width :].transpose(1, 2).reshape(len(output), -1, height, width)

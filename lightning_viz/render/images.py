@@ -9,9 +9,12 @@ from PIL import Image
 from lightning_viz.render.palettes import GAP, Palette, mark_non_finite, palette
 from lightning_viz.render.scaling import as_floats, to_bytes
 
-__all__ = ["image_picture", "mosaic", "overlay", "resize_map", "signed_picture"]
+__all__ = ["image_picture", "mosaic", "outline", "overlay", "resize_map", "shrink", "signed_picture"]
 
 Picture = NDArray[np.uint8]
+
+LINE = (64, 255, 64)
+"""Green: few photographs have it, and no mark of what is not finite."""
 
 
 def image_picture(image: ArrayLike) -> Picture:
@@ -152,7 +155,7 @@ def mosaic(rows: Sequence[Sequence[Picture]], most: int = 128) -> Picture:
     """
     if not any(len(row) for row in rows):
         raise ValueError("mosaic: there are no pictures.")
-    tiles = [[_shrunk(picture, most) for picture in row] for row in rows]
+    tiles = [[shrink(picture, most) for picture in row] for row in rows]
     height = max(tile.shape[0] for row in tiles for tile in row)
     width = max(tile.shape[1] for row in tiles for tile in row)
     columns = max(len(row) for row in tiles)
@@ -165,10 +168,32 @@ def mosaic(rows: Sequence[Sequence[Picture]], most: int = 128) -> Picture:
     return page
 
 
-def _shrunk(picture: Picture, most: int) -> Picture:
+def shrink(picture: Picture, most: int) -> Picture:
+    """Shrink a picture whose longer side has more than ``most`` pixels; others keep theirs."""
     height, width = picture.shape[:2]
     scale = most / max(height, width)
     if scale >= 1:
         return picture
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
+
+
+def outline(picture: Picture, box: Sequence[int]) -> Picture:
+    """Draw a line around a box of a picture: outside of it, so that it hides nothing in it.
+
+    Args:
+        picture: ``(H, W, 3)`` uint8. Left untouched.
+        box: Top, left, bottom, right (half-open) in pixels; where it reaches the picture's border there is no line.
+
+    Returns:
+        ``(H, W, 3)`` uint8.
+
+    Example:
+        >>> outline(np.zeros((4, 5, 3), np.uint8), (1, 1, 2, 5))[:, :, 1].tolist()
+        [[255, 255, 255, 255, 255], [255, 0, 0, 0, 0], [255, 255, 255, 255, 255], [0, 0, 0, 0, 0]]
+    """
+    top, left, bottom, right = box
+    around = np.zeros(picture.shape[:2], bool)
+    around[max(0, top - 1) : bottom + 1, max(0, left - 1) : right + 1] = True
+    around[top:bottom, left:right] = False
+    return np.where(around[:, :, None], np.array(LINE, np.uint8), picture)

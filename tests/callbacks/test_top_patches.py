@@ -8,11 +8,12 @@ from helpers.checks import left_as_found
 from helpers.drawings import only
 from torch import Tensor, nn
 from torch.utils.data import Dataset
+from torchvision.models import resnet18
 
-from lightning_viz import Context, Drawing, Probe, TopPatches
-from lightning_viz.callbacks.top_patches import BEYOND
+from lightning_viz import Context, Drawing, FeatureEvolution, Probe, TopPatches
+from lightning_viz.callbacks.top_patches import NO_IMAGE
 from lightning_viz.data.batches import spread
-from lightning_viz.functional import PatchTable, cut_patches, reconstruct, top_patches
+from lightning_viz.functional import PatchTable, effective_field, reconstruct, top_patches
 from lightning_viz.render import image_picture, signed_picture
 from lightning_viz.trainer.schedule import LOG_SPACED
 
@@ -59,18 +60,24 @@ def tile(drawing: Drawing, picture: int, row: int, column: int) -> np.ndarray:
     return drawing.pictures[picture][row * (height + 1) :, column * (width + 1) :][:height, :width]
 
 
+def window_of(box: Tensor, size: Sequence[int] = SIZE) -> tuple[slice, slice]:
+    """The part of the image that a tile shows: the box, moved inside, no larger than the image."""
+    sides = []
+    for first, last, length in zip(box[:2].tolist(), box[2:].tolist(), size, strict=True):
+        side = min(int(last - first), length)
+        start = 0 if first < 0 else length - side if first + side > length else int(first)
+        sides.append(slice(start, start + side))
+    return sides[0], sides[1]
+
+
 def expected_tiles(
     model: nn.Module, layer: str, data: Images, unit: int, entry: int, table: PatchTable
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The image's part and the reconstruction's, light grey where the box reaches beyond the image."""
+    """The image's part and the reconstruction's."""
     image = data.images[table.image_ids[unit, entry]][None]
-    box = table.boxes[unit, entry][None]
     down = reconstruct(model, layer, image, units=unit, positions=table.positions[unit, entry][None])
-    photograph, projected = (cut_patches(one, box)[0] for one in (image, down))
-    tiles = image_picture(photograph), signed_picture(projected)
-    for one in tiles:
-        one[photograph.isnan().all(0).numpy()] = 224
-    return tiles
+    rows, columns = window_of(table.boxes[unit, entry], image.shape[2:])
+    return image_picture(image[0, :, rows, columns]), signed_picture(down[0, :, rows, columns])
 
 
 @pytest.mark.parametrize("channels", [1, 3, 6])
@@ -95,7 +102,7 @@ def test_a_tile_is_the_patch_or_what_in_it_excites_the_unit(layer, channels):
         assert page.shape == (3 * (side + 1) - 1, 3 * (side + 1) - 1, 3)
         assert (page[side] == 255).all()
         assert (page[:, side] == 255).all()
-    seen_beyond = 0
+    moved = 0
     for row, unit in enumerate(units):
         for column in range(3):
             expected = expected_tiles(model, layer, data, unit, column, table)
@@ -103,11 +110,12 @@ def test_a_tile_is_the_patch_or_what_in_it_excites_the_unit(layer, channels):
                 ours = tile(drawing, picture, row, column).astype(int)
                 # What goes down with others may round otherwise than alone.
                 assert np.abs(ours - pixels).max() <= picture, (unit, column, picture)
-            seen_beyond += (expected[0] == BEYOND).all(2).sum()
-    assert seen_beyond > 0
+            box = table.boxes[unit, column]
+            moved += bool((box[:2] < 0).any() or (box[2:] > torch.tensor(SIZE)).any())
+    assert moved > 0
 
 
-def test_what_is_beyond_the_border_is_light_grey_and_what_does_not_count_mid_grey():
+def test_a_patch_at_the_border_is_moved_inside_and_what_does_not_count_is_mid_grey():
     model = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1, bias=False)).eval()
     data = Images(2)
     with torch.no_grad():
@@ -119,19 +127,84 @@ def test_what_is_beyond_the_border_is_light_grey_and_what_does_not_count_mid_gre
     drawing = only(TopPatches(k=2, units=[0]), model, data=data)
     corner, inner = (tile(drawing, 0, 0, column) for column in range(2))
     assert table_of(drawing).boxes[0].tolist() == [[-1, 20, 2, 23], [4, 6, 7, 9]]
-    assert (corner[0] == 224).all()
-    assert (corner[:, 2] == 224).all()
-    assert corner[1, 1].tolist() == [255, 255, 255]
-    assert (corner[1:, :2] != 224).all()
+    assert drawing.values["windows"].tolist() == [[[0, 19, 3, 22], [4, 6, 7, 9]]]
+    assert drawing.values["effective_boxes"].tolist() == [[[0, 21, 1, 22], [5, 7, 6, 8]]]
+    assert np.array_equal(corner, image_picture(data.images[1, :, :3, 19:]))
+    assert corner[0, 2].tolist() == [255, 255, 255]
     assert inner[1, 1].tolist() == [128, 191, 128]
-    for column, beyond in enumerate([corner, inner]):
+    for column, place in enumerate([(0, 2), (1, 1)]):
         down = tile(drawing, 1, 0, column)
-        assert ((down == 224).all(2) == (beyond == 224).all(2)).all()
-        assert down[1, 1].tolist() == [255, 255, 255]
-        rest = (beyond != 224).all(2)
-        rest[1, 1] = False
-        assert rest.sum() == (3 if column == 0 else 8)
-        assert (down[rest] == 128).all()
+        assert down[place].tolist() == [255, 255, 255]
+        assert (down == 128).all(2).sum() == 8
+
+
+LARGER = (24, 40)
+
+
+def deep() -> nn.Sequential:
+    """Layer 6 sees 61 x 61 pixels, more than an image, with a stride of 8 from -30 on."""
+    torch.manual_seed(0)
+    blocks = [(nn.Conv2d(channels, 8, 5, 2, 2), nn.ReLU()) for channels in (3, 8, 8)]
+    return nn.Sequential(*(layer for block in blocks for layer in block), nn.Conv2d(8, 4, 5, padding=2)).eval()
+
+
+def test_a_field_larger_than_the_image_is_the_image_with_a_line_around_what_counts():
+    model, data = deep(), Images(6, size=LARGER)
+    drawing = only(TopPatches(layers="6", k=3), model, data=data)
+    table, line = table_of(drawing), np.array([64, 255, 64])
+    sizes = (table.boxes[..., 2:] - table.boxes[..., :2]).flatten(0, 1)
+    assert (sizes > torch.tensor(LARGER)).all()
+    assert drawing.meta["box"] == drawing.meta["tile"] == [*LARGER]
+    assert all("; the line holds 95 % of the gradient's energy | " in caption for caption in drawing.captions)
+    lines = 0
+    for unit in range(4):
+        for entry in range(3):
+            image = data.images[table.image_ids[unit, entry]][None]
+            box = effective_field(model, "6", image, unit, table.positions[unit, entry][None])[0]
+            assert torch.equal(drawing.values["effective_boxes"][unit, entry], box)
+            assert drawing.values["windows"][unit, entry].tolist() == [0, 0, *LARGER]
+            top, left, bottom, right = box.tolist()
+            inside = np.zeros(LARGER, bool)
+            inside[top:bottom, left:right] = True
+            grown = np.zeros(LARGER, bool)
+            grown[max(0, top - 1) : bottom + 1, max(0, left - 1) : right + 1] = True
+            for picture in range(2):
+                drawn = (tile(drawing, picture, unit, entry) == line).all(2)
+                assert np.array_equal(drawn, grown & ~inside)
+            lines += drawn.sum()
+            photograph = tile(drawing, 0, unit, entry)
+            assert np.array_equal(photograph[~drawn], image_picture(image[0])[~drawn])
+    assert lines > 100
+
+
+@pytest.mark.parametrize("callback", [TopPatches, FeatureEvolution])
+@pytest.mark.parametrize("layer", ["layer2.1.conv2", "layer4.1.conv2"])
+def test_of_a_residual_network_most_of_a_picture_is_photograph(callback, layer):
+    torch.manual_seed(0)
+    model, data = resnet18(num_classes=4).eval(), Images(6, size=(64, 48))
+    data.images.div_(5)  # dark
+    drawing = only(callback(layers=layer, k=3, units=[0, 1, 2]), model, data=data)
+    assert drawing.meta["tile"] == [64, 48]
+    dark = (drawing.pictures[0] < 100).all(2).mean()
+    assert dark > 0.9
+    found = drawing.values["effective_boxes"]
+    assert (found[..., :2] >= 0).all()
+    assert (found[..., 2:] <= torch.tensor([64, 48])).all()
+
+
+def test_a_line_is_drawn_where_the_effective_field_lies_in_a_shrunk_tile():
+    model = nn.Sequential(nn.Conv2d(1, 1, (20, 130), bias=False)).eval()
+    data = Images(2, channels=1, size=(24, 150))
+    with torch.no_grad():
+        model[0].weight.zero_()
+        model[0].weight[0, 0, 5:15, 40:70] = 1
+    drawing = only(TopPatches(k=1), model, data=data)
+    top, left, *_ = drawing.values["windows"][0, 0].tolist()
+    assert drawing.values["effective_boxes"][0, 0].tolist() == [top + 5, left + 40, top + 15, left + 70]
+    assert drawing.meta["tile"] == [15, 96]
+    rows, columns = (np.flatnonzero((tile(drawing, 0, 0, 0) == [64, 255, 64]).all(2).any(axis)) for axis in (1, 0))
+    # Rows 5 to 15 of 20 are 3.75 to 11.25 of 15; columns 40 to 70 of 130 are 29.5 to 51.7 of 96; the line is around.
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (2, 12, 28, 52)
 
 
 def test_boxes_larger_than_a_tile_are_shrunk_all_alike():
@@ -195,9 +268,12 @@ def test_more_patches_than_images_leave_places_empty(layer):
     assert (table.values[:, 2:] == -torch.inf).all()
     for picture in range(2):
         for row in range(2):
-            assert all((tile(drawing, picture, row, column) == 224).all() for column in (2, 3, 4))
-            assert not any((tile(drawing, picture, row, column) == 224).all() for column in (0, 1))
-    assert len(list(drawing.blobs())) == 2 + 4
+            assert all((tile(drawing, picture, row, column) == NO_IMAGE).all() for column in (2, 3, 4))
+            assert not any((tile(drawing, picture, row, column) == NO_IMAGE).all() for column in (0, 1))
+    assert len(list(drawing.blobs())) == 2 + 6
+    for name in ("windows", "effective_boxes"):
+        assert (drawing.values[name][:, 2:] == -1).all()
+        assert (drawing.values[name][:, :2] >= 0).all()
 
 
 def test_a_network_that_diverged_has_no_strongest_patches_and_is_drawn():
@@ -205,7 +281,7 @@ def test_a_network_that_diverged_has_no_strongest_patches_and_is_drawn():
     nn.init.constant_(model[3].weight, torch.nan)
     drawing = only(TopPatches(layers="3", k=2), model, data=data)
     assert (table_of(drawing).image_ids == -1).all()
-    assert [(page[:9, :9] == 224).all() for page in drawing.pictures] == [True, True]
+    assert [(page[:9, :9] == NO_IMAGE).all() for page in drawing.pictures] == [True, True]
 
 
 def test_a_unit_that_diverged_leaves_the_others_as_they_were():
@@ -215,7 +291,7 @@ def test_a_unit_that_diverged_leaves_the_others_as_they_were():
         model[3].weight[1] = torch.nan
     after = only(TopPatches(layers="3", k=2, units=[1, 2]), model, data=data)
     assert (table_of(after).image_ids[1] == -1).all()
-    assert all((tile(after, picture, 0, 0) == 224).all() for picture in range(2))
+    assert all((tile(after, picture, 0, 0) == NO_IMAGE).all() for picture in range(2))
     assert np.array_equal(tile(after, 0, 1, 0), tile(before, 0, 1, 0))
 
 
@@ -226,7 +302,8 @@ def test_a_rectifier_that_is_never_above_zero_is_drawn_with_nothing_in_it():
     assert (table_of(drawing).values == 0).all()
     assert table_of(drawing).image_ids.tolist() == [[0, 1]] * 20
     down = tile(drawing, 1, 0, 0)
-    assert set(np.unique(down)) == {128, 224}
+    assert set(np.unique(down)) == {128}
+    assert (drawing.values["effective_boxes"] == -1).all()
 
 
 def brute_force(before: PatchTable, after: PatchTable) -> dict[str, float]:
@@ -272,10 +349,9 @@ def test_meta_and_captions_say_how_to_read_the_pictures():
         "unit_count": 20,
     }
     assert drawing.captions == [
-        "patches: rows are units 7, 3, columns the strongest of 5 images first; light grey is beyond the border | "
-        "image as the network gets them",
+        "patches: rows are units 7, 3, columns the strongest of 5 images first | image as the network gets them",
         "reconstructions (deconvnet): rows are units 7, 3, columns the strongest of 5 images first, each on its own "
-        "scale; light grey is beyond the border | image as the network gets them",
+        "scale | image as the network gets them",
     ]
 
 
@@ -285,10 +361,9 @@ def test_patches_are_shown_as_they_were_before_normalisation():
     data.images.mul_(4).sub_(2)
     drawing = only(TopPatches(layers="3", k=1, units=[3]), model, Probe(mean=0.5, std=0.25), data)
     table = table_of(drawing)
-    (patch,) = cut_patches(photographs[table.image_ids[3]], table.boxes[3])
-    inside = ~patch.isnan().all(0).numpy()
-    expected = 255 * patch.permute(1, 2, 0).numpy()
-    assert np.abs(tile(drawing, 0, 0, 0)[inside] - expected[inside]).max() <= 0.51
+    rows, columns = window_of(table.boxes[3, 0])
+    expected = 255 * photographs[table.image_ids[3, 0], :, rows, columns].permute(1, 2, 0).numpy()
+    assert np.abs(tile(drawing, 0, 0, 0) - expected).max() <= 0.51
     assert drawing.captions[0].endswith("| image un-normalised with mean and std")
 
 

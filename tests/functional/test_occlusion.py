@@ -415,3 +415,10 @@ def test_a_layer_that_does_not_run_is_refused():
     model = Does(lambda s, x: s.model(x), model=settled_convnet(), idle=nn.Conv2d(3, 3, 1))
     with pytest.raises(ValueError, match='occlusion_map: layer "idle" does not run'):
         occlusion_map(model, IMAGES, layer="idle")
+
+
+def test_a_layer_without_maps_is_refused_without_advice_that_it_does_not_take():
+    body = nn.Sequential(nn.Conv2d(3, 4, 5), nn.Flatten(2), nn.Linear(16 * 24, 7), nn.Flatten(), nn.Linear(28, 3))
+    message = r"occlusion_map: an output of shape \(1, 4, 7\) .* is no stack of maps .* Choose another layer\.$"
+    with pytest.raises(ValueError, match=message):
+        occlusion_map(body, torch.rand(1, 3, 20, 28), layer="2")

@@ -598,3 +598,12 @@ def test_the_model_is_left_as_found_also_after_an_error():
             receptive_field(model, "c", (12, 20))
         with pytest.raises(ValueError, match="no layer"):
             receptive_field(model, "d", (12, 20))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("make", [torch.jit.script, torch.jit.trace])
+def test_behind_torchscript_it_is_followed_from_the_images_on(make):
+    inner = nn.Sequential(nn.Conv2d(3, 4, (3, 5), padding=1), nn.ReLU())
+    hidden = make(inner) if make is torch.jit.script else make(inner, torch.rand(1, 3, 12, 20))
+    field = receptive_field(nn.Sequential(hidden, nn.Conv2d(4, 5, 3, stride=2)), "1", (20, 28))
+    assert field == ReceptiveField((5, 7), (2, 2), (-1, -1))

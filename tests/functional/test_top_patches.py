@@ -16,6 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from lightning_viz.functional import PatchTable, cut_patches, merge_tables, top_patches
+from lightning_viz.functional.top_patches import move_inside
 
 IMAGES = torch.randn(13, 3, 17, 26, generator=torch.Generator().manual_seed(0)).double()
 
@@ -446,6 +447,19 @@ def test_a_patch_beyond_the_image_keeps_its_size_too(box):
     patch = cut_patches(torch.zeros(1, 2, 4, 6), torch.tensor([box]))
     assert patch.shape == (1, 2, box[2] - box[0], box[3] - box[1])
     assert patch.isnan().all()
+
+
+def test_a_window_lies_inside_the_image_as_near_to_its_box_as_can_be():
+    for height, width in ((3, 4), (1, 1), (12, 5), (7, 9), (30, 40)):
+        boxes = [(t, le, t + height, le + width) for t in range(-height - 1, 9) for le in range(-width - 1, 11)]
+        for box, window in zip(boxes, move_inside(torch.tensor(boxes), (7, 9)).tolist(), strict=True):
+            for first, last, start, length in zip(window[:2], window[2:], box[:2], (7, 9), strict=True):
+                side = min(last - first, length)
+                assert side == min((height, width)[length == 9], length)
+                away = [abs(place - start) for place in range(length - side + 1)]
+                assert first >= 0
+                assert last <= length
+                assert abs(first - start) == min(away)
 
 
 def test_patches_of_padding_alone():

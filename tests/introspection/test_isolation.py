@@ -323,6 +323,13 @@ def test_a_lazy_layer_is_refused() -> None:
         pytest.fail("lent")
 
 
+def test_weights_on_the_meta_device_are_refused_also_of_a_part_that_does_not_run() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3))
+    model.teacher = nn.Linear(3, 4, device="meta")
+    with pytest.raises(RuntimeError, match=r'"teacher.weight" have no values.*load_state_dict'), isolated(model):
+        pytest.fail("lent")
+
+
 def test_weights_changed_in_place_are_reported_by_name(model: nn.Module) -> None:
     with pytest.raises(RuntimeError, match=r"0\.weight were changed in place.*functional_call"), isolated(model):
         with torch.no_grad():

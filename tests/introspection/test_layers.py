@@ -236,3 +236,21 @@ def test_what_a_layer_passes_through_is_safe_from_another_branch(layer):
     with capture(model, "layer") as outputs:
         model(images)
     assert torch.equal(outputs["layer"][0], expected)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("make", "closed"), [(torch.jit.script, ["0", "0.0", "0.1"]), (torch.jit.trace, ["0.0", "0.1"])]
+)
+def test_what_torchscript_hides_is_no_choice_and_is_said(make, closed):
+    inner = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    given = () if make is torch.jit.script else (torch.rand(1, 3, 12, 20),)
+    model = nn.Sequential(make(inner, *given), nn.Conv2d(4, 5, 3))
+    for name in closed:
+        with pytest.raises(ValueError, match=f"find_layer: \"{name}\" is TorchScript, which can't be watched.*'1'"):
+            find_layer(model, name, nn.Module)
+    found = find_layers(model, "*", nn.Module)
+    assert list(found) == [name for name in ("0", "1") if name not in closed]
+    with capture(model, "*") as outputs:
+        model(torch.rand(1, 3, 12, 20))
+    assert all(len(calls) == 1 for calls in outputs.values())

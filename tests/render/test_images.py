@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from lightning_viz.render import image_picture, mosaic, overlay, resize_map, signed_picture
+from lightning_viz.render import image_picture, mosaic, outline, overlay, resize_map, shrink, signed_picture
 from lightning_viz.render.palettes import GAP, NON_FINITE, palette
 
 MARKS = [list(colour) for colour in NON_FINITE.values()]
@@ -268,3 +268,26 @@ def test_a_mosaic_leaves_its_pictures_untouched():
     mosaic([[picture]])[:] = 0
     mosaic([[picture]], most=5)[:] = 0
     assert np.array_equal(picture, kept)
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.data())
+def test_an_outline_is_around_the_box_and_hides_nothing_in_it(height, width, data):
+    (top, bottom), (left, right) = (
+        sorted((data.draw(st.integers(0, size - 1)), data.draw(st.integers(1, size)))) for size in (height, width)
+    )
+    bottom, right = max(bottom, top + 1), max(right, left + 1)
+    picture = np.minimum(photograph(height, width), 200)
+    kept = picture.copy()
+    drawn = outline(picture, (top, left, bottom, right))
+    assert np.array_equal(picture, kept)
+    for row in range(height):
+        for column in range(width):
+            away = max(top - row, row - bottom + 1, left - column, column - right + 1)
+            expected = [64, 255, 64] if away == 1 else picture[row, column].tolist()
+            assert drawn[row, column].tolist() == expected
+
+
+def test_what_is_small_is_not_shrunk():
+    picture = photograph(12, 20)
+    assert np.array_equal(shrink(picture, 20), picture)
+    assert shrink(picture, 10).shape == (6, 10, 3)

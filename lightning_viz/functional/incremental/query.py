@@ -57,7 +57,7 @@ def score_by_model(query: Query, positions: Grid, hidden: Tensor) -> Answer:
     for image, square, (top, left) in zip(images, hidden, positions.tolist(), strict=True):
         image[:, top : top + square.shape[1], left : left + square.shape[2]] = square
     scores, maps = run_model(query, images)
-    return scores, torch.zeros(len(images)) if maps is None else activity_of(query, maps)
+    return scores, torch.zeros(len(images), dtype=torch.float32) if maps is None else activity_of(query, maps)
 
 
 def hidden_content(query: Query, positions: Grid, size: int) -> Tensor:
@@ -69,7 +69,7 @@ def as_layer_maps(query: Query, output: Tensor) -> Tensor:
     """Give the layer's output as maps ``(N, K, h, w)``."""
     assert query.layer is not None
     module = query.model.get_submodule(query.layer)
-    return as_maps(output, query.image.shape[2:], None, WHO, module)
+    return as_maps(output, query.image.shape[2:], None, WHO, module, "Choose another layer.")
 
 
 def activity_of(query: Query, maps: Tensor) -> Tensor:

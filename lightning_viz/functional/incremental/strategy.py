@@ -128,7 +128,8 @@ def _output_beside_noise(query: Query) -> tuple[Tensor, Tensor | None] | None:
 
 def _noise(query: Query, count: int, size: Sequence[int]) -> Tensor:
     image = query.image
-    random = torch.rand((count, image.shape[1], *size), generator=torch.Generator().manual_seed(0))
+    shape, generator = (count, image.shape[1], *size), torch.Generator().manual_seed(0)
+    random = torch.rand(shape, generator=generator, dtype=torch.float32)
     return image.mean() + (2 * random.to(image) - 1) * (image.std() + 0.1)
 
 
@@ -251,7 +252,7 @@ def _score_incrementally(
 ) -> Answer:
     plan, count = planned.plan, len(positions)
     regions = run(plan, Square(hidden, positions[:, 0], positions[:, 1]), sizes)
-    activity = torch.zeros(count)
+    activity = torch.zeros(count, dtype=torch.float32)
     if planned.maps is not None:
         activity = activity_of(query, as_layer_maps(query, whole_maps(plan, planned.maps, regions, count)))
     return whole_maps(plan, planned.scores, regions, count), activity

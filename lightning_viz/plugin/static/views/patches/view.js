@@ -41,6 +41,6 @@ export const view = {
   Cell,
   find: latestUntil,
   needs: patchesNeeded,
-  help: "what excites each unit most, beside what in it does so; light grey is beyond the image.",
+  help: "what excites each unit most, beside what in it does so; the green line holds 95 % of the gradient's energy.",
   unitSections: [patchesOfUnit],
 };
