@@ -26,6 +26,7 @@ class FilterImages(VizCallback):
         every_n_train_steps: Draw when the Trainer's ``global_step`` crosses a multiple.
         epochs: Draw at these numbers of finished epochs. With none of the three: after every epoch.
         on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
+        name: Of its records and tags; when omitted, the method, and what differs where there are several.
         scale: ``"filter"``: each filter from its own minimum to its own maximum. ``"shared"``: one scale per layer
             and epoch, so that weak filters look weak.
 
@@ -50,9 +51,10 @@ class FilterImages(VizCallback):
         every_n_train_steps: int | None = None,
         epochs: Sequence[int] | None = None,
         on_error: OnError = "warn",
+        name: str | None = None,
         scale: Scale = "filter",
     ) -> None:
-        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error)
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name)
         if scale not in ("filter", "shared"):
             raise ValueError(f'FilterImages(scale={scale!r}): must be "filter" or "shared".')
         self.scale = scale

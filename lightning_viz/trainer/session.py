@@ -107,11 +107,14 @@ class Session:
         values = {name: read_values(file.read_bytes()) for name, file in files.items()}
         return Drawing(record.layer, values, scalars=record.scalars, meta=record.meta)
 
-    def record(self, method: str, drawing: Drawing, moment: Moment, probe: Probe | None, on_error: OnError) -> None:
+    def record(
+        self, method: str, name: str, drawing: Drawing, moment: Moment, probe: Probe | None, on_error: OnError
+    ) -> None:
         """Keep a drawing in the store, and hand it to the loggers.
 
         Args:
             method: Of the callback.
+            name: Of its records.
             drawing: What it drew.
             moment: When.
             probe: What it was made from; None if from no images of a probe.
@@ -123,6 +126,7 @@ class Session:
         scalars = drawing.plain_scalars()
         record = Record(
             method=method,
+            name=name,
             layer=drawing.layer,
             wall_time=time.time(),
             scalars=scalars,
@@ -137,16 +141,17 @@ class Session:
             if drawing.projector is not None:
                 write = partial(_write_embedding, self.store, drawing, moment)
                 self.attempt("write the Projector's files", write, on_error)
-        tag = f"{PLUGIN_NAME}/{record.name}/{drawing.layer}"
+        tag = f"{PLUGIN_NAME}/{name}/{drawing.layer}"
         for logger in self.loggers:
             what = f"hand pictures to the {type(logger).__name__}"
             self.attempt(what, partial(_mirror, logger, tag, drawing, scalars, moment.step), on_error)
 
-    def record_failure(self, method: str, error: Exception, moment: Moment) -> None:
+    def record_failure(self, method: str, name: str, error: Exception, moment: Moment) -> None:
         """Leave a mark in the store that a drawing failed."""
         if self.store is not None:
             reason = f"{type(error).__name__}: {error}"
-            record = Record(method=method, layer="", wall_time=time.time(), error=reason, **moment._asdict())
+            at = moment._asdict()
+            record = Record(method=method, name=name, layer="", wall_time=time.time(), error=reason, **at)
             self.attempt("write a record", partial(self.store.write, record))
 
     def attempt(self, what: str, action: Callable[[], object], on_error: OnError = "warn") -> Exception | None:
