@@ -4,9 +4,11 @@ A store is the folder ``<run>/plugins/lightning_viz/``::
 
     run.json                     the run: model, layers, hyper-parameters, versions (a new run in the same folder adds
                                  run-2.json, ...: the highest number counts)
-    records/000012-filters.json  one record, written after its blobs
-    blobs/000012-filters-0.png   pictures, and values as .npy (float32)
-    index-1.jsonl                the records of a finished fit, one per line; their single files are gone
+    records/000012-filters-<writer>.json  one record, written after its blobs
+    blobs/000012-filters-<writer>-0.png   pictures, and values as .npy (float32)
+    index-1-<writer>.jsonl       the records of a finished fit, one per line; their single files are gone
+    .lock                        held by the process that writes here; another one that was given the same run writes
+                                 <run>/job_<id>/plugins/lightning_viz/, a store like any other
     probes/given-<hash>.npz      the images that pictures were made from (captured-<hash>.npz: from the loader)
     probes/<hash>-0.png          the same as pictures, one each; or a sheet of the thumbnails of an embedding's points
 
@@ -80,7 +82,7 @@ class Record:
         probe: Hash of the probe that it was made from; None when the method needs no images.
         error: What went wrong, when drawing failed.
         name: Tells two callbacks of one class apart; the method when left out.
-        writer: Room for the id of the process that wrote it; empty for now.
+        writer: Eight hexadecimal digits, other ones for each fit; empty in older stores.
     """
 
     method: str
@@ -188,6 +190,8 @@ _RECORD_2: _Types = {**_RECORD_1, "name": _TEXT, "writer": _TEXT}
 _ITEM_2: _Types = {**_ITEM_1, "scale": (list, type(None))}
 _TYPES = {1: (_RECORD_1, _ITEM_1), 2: (_RECORD_2, _ITEM_2)}
 """Of each schema that is read, the fields of a record and of an item; what an older one lacks has its default."""
+
+INDEX = re.compile(r"index-(\d+)(?:-[0-9a-f]+)?\.jsonl")
 
 _FILE = re.compile(r"blobs/[0-9A-Za-z][0-9A-Za-z_.-]*\.(png|npy)")
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from io import BytesIO
@@ -13,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_viz.store.schema import Item, Record, SchemaError, portable
+from lightning_viz.store.schema import INDEX, Item, Record, SchemaError, portable
 
 __all__ = ["Store", "write_whole"]
 
 
 class Store:
-    """The store of one run, for the one process that writes it. Opening it again goes on where it ended."""
+    """The store of one run. Opening it again goes on where it ended, with files of its own: no name is used twice."""
 
     def __init__(self, folder: str | Path) -> None:
         """Create the folders.
@@ -31,6 +32,7 @@ class Store:
             OSError: It can't be written.
         """
         self.folder = Path(folder)
+        self.writer = secrets.token_hex(4)
         for name in ("records", "blobs"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         if not os.access(self.folder / "records", os.W_OK):
@@ -41,7 +43,7 @@ class Store:
         """Write one record after its blobs.
 
         Args:
-            record: Its ``seq`` and ``items`` are filled in here.
+            record: Its ``seq``, ``items`` and ``writer`` are filled in here.
             blobs: Items (their ``file`` is chosen here) with their encoded content.
 
         Returns:
@@ -51,13 +53,13 @@ class Store:
             OSError: Disk full, folder gone. Nothing that was written before is touched, and no half file stays.
         """
         self._seq += 1
-        stem = f"{self._seq:06d}-{re.sub(r'[^0-9A-Za-z_-]', '_', record.method)}"
+        stem = f"{self._seq:06d}-{re.sub(r'[^0-9A-Za-z_-]', '_', record.name)[:80]}-{self.writer}"
         items = []
         for number, (item, content) in enumerate(blobs):
             name = f"blobs/{stem}-{number}.{'png' if item.kind == 'picture' else 'npy'}"
             write_whole(self.folder / name, content)
             items.append(replace(item, file=name))
-        record = replace(record, seq=self._seq, items=tuple(items))
+        record = replace(record, seq=self._seq, items=tuple(items), writer=self.writer)
         write_whole(self.folder / f"records/{stem}.json", record.to_json().encode())
         return record
 
@@ -72,9 +74,10 @@ class Store:
             gathered.append(path)
         if not lines:
             return
-        write_whole(self.folder / f"index-{max(self._indexes(), default=0) + 1}.jsonl", "".join(lines).encode())
+        number = max((number for number, _ in self._indexes()), default=0) + 1
+        write_whole(self.folder / f"index-{number}-{self.writer}.jsonl", "".join(lines).encode())
         for path in gathered:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
     def write_run(self, info: Mapping[str, Any], *, resumed: bool = False) -> None:
         """Write ``run.json``; a resumed run keeps its own, a new one in the same folder adds ``run-2.json``."""
@@ -125,13 +128,13 @@ class Store:
         """The highest number in use, also by a blob whose record was never written."""
         names = [path.name for folder in ("records", "blobs") for path in (self.folder / folder).iterdir()]
         used = [int(match[1]) for name in names if (match := re.match(r"(\d+)-", name))]
-        for path in self._indexes().values():
+        for _, path in self._indexes():
             used += [int(seq) for seq in re.findall(rb'"seq": (\d+)', path.read_bytes())]
         return max(used, default=0)
 
-    def _indexes(self) -> dict[int, Path]:
+    def _indexes(self) -> list[tuple[int, Path]]:
         paths = self.folder.glob("index-*.jsonl")
-        return {int(match[1]): path for path in paths if (match := re.fullmatch(r"index-(\d+)\.jsonl", path.name))}
+        return [(int(match[1]), path) for path in paths if (match := INDEX.fullmatch(path.name))]
 
 
 def _short(value: object) -> str:

@@ -1,13 +1,15 @@
 """What the callbacks of one Trainer share during one fit: the store, the loggers, the captured probes. Rank 0 only."""
 
 import logging
+import secrets
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,7 +21,7 @@ from lightning_viz.export.loggers import log_picture, log_scalars, mark_run, run
 from lightning_viz.export.projector import write_embedding
 from lightning_viz.introspection.layers import describe_layers
 from lightning_viz.render import encode_png
-from lightning_viz.store import PLUGIN_NAME, SCHEMA_VERSION, Record, Store, read_store, read_values, store_folder
+from lightning_viz.store import PLUGIN_NAME, SCHEMA_VERSION, Record, Store, claim, read_store, read_values, store_folder
 from lightning_viz.trainer.drawing import Drawing
 from lightning_viz.trainer.lightning import Moment
 from lightning_viz.trainer.probes import Probes
@@ -48,6 +50,8 @@ def close_session(trainer: Trainer) -> None:
     session = _sessions.pop(trainer, None)
     if session is not None and session.store is not None:
         session.attempt("write the index of the records", session.store.write_index)
+    if session is not None:
+        session.leave()
 
 
 class Session:
@@ -60,6 +64,7 @@ class Session:
         self.store: Store | None = None
         self.loggers = [] if trainer.fast_dev_run else list(trainer.loggers)
         self.probes = Probes(trainer.ckpt_path)
+        self._claim: BinaryIO | None = None
         self._warned: set[tuple[object, ...]] = set()
 
     def open_store(self, trainer: Trainer, model: nn.Module, on_error: OnError) -> None:
@@ -74,13 +79,30 @@ class Session:
 
     def _open(self, trainer: Trainer) -> None:
         run = run_folder(self.loggers, trainer.default_root_dir)
-        self.store = self.probes.store = Store(store_folder(str(run)))
+        folder = Path(store_folder(str(run)))
+        self._claim = claim(folder)
+        if self._claim is None:
+            own = run / f"job_{secrets.token_hex(4)}"
+            log.warning(
+                "lightning_viz: another job writes records to %s right now. So that none is lost, those of this one go "
+                "to %s, which the tab lists as a run of its own. To avoid it, give each job its log folder.",
+                run,
+                own,
+            )
+            folder = Path(store_folder(str(own)))
+        self.store = self.probes.store = Store(folder)
+
+    def leave(self) -> None:
+        """Let others write to the store."""
+        if self._claim is not None:
+            self._claim.close()
 
     def _describe(self, store: Store, trainer: Trainer, model: nn.Module) -> None:
         store.write_run(_describe_run(model), resumed=trainer.ckpt_path is not None)
 
     def _mark(self, store: Store) -> None:
-        mark_run(self.loggers, store.folder.parents[1], PLUGIN_NAME)
+        # The TensorBoardLogger would mark the other job's run.
+        mark_run(self.loggers if self._claim is not None else [], store.folder.parents[1], PLUGIN_NAME)
 
     def drawn_before(self, name: str, batches: int, on_error: OnError) -> dict[str, Drawing]:
         """Read what the run that goes on has drawn last, by layer, from the folder where this one writes."""
