@@ -5,19 +5,23 @@ from collections.abc import Iterator, Sequence
 from lightning_viz.data.probe import Probe
 from lightning_viz.functional.filters import CONVOLUTIONS, conv_filters
 from lightning_viz.render import filter_grid
-from lightning_viz.render.grids import Scale
+from lightning_viz.render.grids import MOST, Scale
 from lightning_viz.render.scaling import finite_range
 from lightning_viz.trainer.base import Context, Drawing, Needs, VizCallback
 from lightning_viz.trainer.session import OnError
 
 __all__ = ["FilterImages"]
 
+KEPT = 2**22
+"""Weights per layer and moment (16 MiB); of a layer that has more, those in the picture."""
+
 
 class FilterImages(VizCallback):
     """Show the filters of convolutions as images, epoch by epoch.
 
     Three input channels are shown in colour, one in grey, others as rows (filters) by columns (input channels). The
-    weights themselves are kept beside the picture, so that epochs and runs can be put on one scale later.
+    weights themselves are kept beside the picture, so that epochs and runs can be put on one scale later; of a layer
+    with more than 4 million only those in the picture.
 
     Args:
         layers: Names or globs of ``Conv2d`` or ``ConvTranspose2d`` layers; the first convolution when omitted.
@@ -69,11 +73,12 @@ class FilterImages(VizCallback):
             filters = conv_filters(context.model, layer).cpu().numpy()
             grid = filter_grid(filters, self.scale)
             low, high = finite_range(filters, axes=(0, 1, 2, 3))
+            wide = filters.size > KEPT and filters.shape[1] not in (1, 3)
             yield Drawing(
                 layer,
-                values={"weight": filters},
+                values={"weight": filters[:MOST, :MOST] if wide else filters},
                 pictures=[grid.picture],
-                captions=[grid.caption],
+                captions=[grid.caption + (" | of the weights these are kept" if wide else "")],
                 meta={
                     "kernel": list(conv.kernel_size),
                     "stride": list(conv.stride),

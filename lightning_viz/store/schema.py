@@ -27,6 +27,13 @@ __all__ = ["PLUGIN_NAME", "SCHEMA_VERSION", "Item", "Record", "SchemaError", "pa
 PLUGIN_NAME = "lightning_viz"
 SCHEMA_VERSION = 2
 
+LARGEST_RECORD = 4 << 20
+"""Bytes of a record, and of ``run.json``; the tab reads no larger ones, so none are written."""
+LARGEST_FILE = 64 << 20
+"""Bytes of any other file."""
+LARGEST_PICTURE = 1 << 26
+"""Pixels: 8192 x 8192, which browsers decode."""
+
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_viz.store.schema import INDEX, Item, Record, SchemaError, portable
+from lightning_viz.store.schema import INDEX, LARGEST_FILE, LARGEST_RECORD, Item, Record, SchemaError, portable
 
 __all__ = ["Store", "write_whole"]
 
@@ -51,7 +51,13 @@ class Store:
 
         Raises:
             OSError: Disk full, folder gone. Nothing that was written before is touched, and no half file stays.
+            ValueError: Its scalars and meta are larger than what is read.
         """
+        size = len(record.to_json())
+        if size > LARGEST_RECORD // 2:  # the other half is for the items
+            raise ValueError(
+                f"a record takes at most {LARGEST_RECORD >> 21} MiB of scalars and meta; got {size} bytes."
+            )
         self._seq += 1
         stem = f"{self._seq:06d}-{re.sub(r'[^0-9A-Za-z_-]', '_', record.name)[:80]}-{self.writer}"
         items = []
@@ -64,18 +70,30 @@ class Store:
         return record
 
     def write_index(self) -> None:
-        """Gather the single record files into one new index file, and delete them. Unreadable ones stay."""
-        lines, gathered = [], []
+        """Gather the single record files into new index files, one where there is room, and delete them.
+
+        Unreadable ones stay.
+        """
+        lines: list[bytes] = []
+        gathered: list[Path] = []
+        size = 0
         for path in sorted((self.folder / "records").glob("*.json")):
             try:
-                lines.append(Record.from_json(path.read_bytes()).to_json() + "\n")
+                line = Record.from_json(path.read_bytes()).to_json().encode() + b"\n"
             except (SchemaError, OSError):
                 continue
+            if size + len(line) > LARGEST_FILE:
+                self._write_index(lines, gathered)
+                lines, gathered, size = [], [], 0
+            lines.append(line)
             gathered.append(path)
-        if not lines:
-            return
+            size += len(line)
+        if lines:
+            self._write_index(lines, gathered)
+
+    def _write_index(self, lines: Iterable[bytes], gathered: Iterable[Path]) -> None:
         number = max((number for number, _ in self._indexes()), default=0) + 1
-        write_whole(self.folder / f"index-{number}-{self.writer}.jsonl", "".join(lines).encode())
+        write_whole(self.folder / f"index-{number}-{self.writer}.jsonl", b"".join(lines))
         for path in gathered:
             path.unlink(missing_ok=True)
 
@@ -84,7 +102,11 @@ class Store:
         known = len(list(self.folder.glob("run*.json")))
         if known == 0 or not resumed:
             name = "run.json" if known == 0 else f"run-{known + 1}.json"
-            write_whole(self.folder / name, json.dumps(portable(info), indent=1, default=_short).encode())
+            content = _as_json(info)
+            if len(content) > LARGEST_RECORD:  # hyper-parameters may hold a whole vocabulary
+                short = {str(key): _short(value) for key, value in info.get("hyper_parameters", {}).items()}
+                content = _as_json({**info, "hyper_parameters": short})
+            write_whole(self.folder / name, content)
 
     def write_probe(
         self, arrays: Mapping[str, NDArray[Any]], pictures: Callable[[], Iterable[bytes]] = list, *, captured: bool
@@ -135,6 +157,10 @@ class Store:
     def _indexes(self) -> list[tuple[int, Path]]:
         paths = self.folder.glob("index-*.jsonl")
         return [(int(match[1]), path) for path in paths if (match := INDEX.fullmatch(path.name))]
+
+
+def _as_json(info: Mapping[str, Any]) -> bytes:
+    return json.dumps(portable(info), indent=1, default=_short).encode()
 
 
 def _short(value: object) -> str:

@@ -120,6 +120,7 @@ class Session:
 
     def _last_drawings(self, name: str, batches: int) -> dict[str, Drawing]:
         ours = [one for one in self._records_before if (one.name, one.error) == (name, None)]
+        ours = [one for one in ours if "left_out" not in one.meta]  # half of a drawing is none to go on from
         last = {one.layer: one for one in sorted(ours, key=lambda one: one.batches) if one.batches <= batches}
         return {layer: self._drawing(record) for layer, record in last.items()}
 
@@ -152,7 +153,7 @@ class Session:
             layer=drawing.layer,
             wall_time=time.time(),
             scalars=scalars,
-            meta=dict(drawing.meta),
+            meta={**drawing.meta, **({"left_out": drawing.left_out} if drawing.left_out else {})},
             probe=self.probes.saved(probe) if probe is not None else None,
             **moment._asdict(),
         )
@@ -163,10 +164,22 @@ class Session:
             if drawing.projector is not None:
                 write = partial(_write_embedding, self.store, drawing, moment)
                 self.attempt("write the Projector's files", write, on_error)
+            self._say_left_out(name, drawing)
         tag = f"{PLUGIN_NAME}/{name}/{drawing.layer}"
         for logger in self.loggers:
             what = f"hand pictures to the {type(logger).__name__}"
             self.attempt(what, partial(_mirror, logger, tag, drawing, scalars, moment.step), on_error)
+
+    def _say_left_out(self, name: str, drawing: Drawing) -> None:
+        if drawing.left_out and (name, drawing.layer) not in self._warned:
+            self._warned.add((name, drawing.layer))
+            log.warning(
+                "lightning_viz: %s of layer %s: these values are larger than a file that the tab reads (64 MiB), so only "
+                "pictures are kept: %s. Smaller or fewer images help.",
+                name,
+                drawing.layer,
+                ", ".join(f"{value} {tuple(shape)}" for value, shape in drawing.left_out.items()),
+            )
 
     def record_failure(self, method: str, name: str, error: Exception, moment: Moment) -> None:
         """Leave a mark in the store that a drawing failed."""
