@@ -174,8 +174,8 @@ class Session:
         if drawing.left_out and (name, drawing.layer) not in self._warned:
             self._warned.add((name, drawing.layer))
             log.warning(
-                "lightning_viz: %s of layer %s: these values are larger than a file that the tab reads (64 MiB), so only "
-                "pictures are kept: %s. Smaller or fewer images help.",
+                "lightning_viz: %s of layer %s: only pictures are kept, not these values, which are larger than a file "
+                "that the tab reads (64 MiB): %s. Smaller or fewer images help.",
                 name,
                 drawing.layer,
                 ", ".join(f"{value} {tuple(shape)}" for value, shape in drawing.left_out.items()),

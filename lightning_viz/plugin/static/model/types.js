@@ -20,7 +20,7 @@
  * @property {number} seq
  * @property {string} method
  * @property {string} name  What tells two callbacks of a method apart.
- * @property {string} layer
+ * @property {string} layer  And what tells its callback from others that draw the layer; see `inRow`.
  * @property {number} epoch
  * @property {number} step
  * @property {string | null} probe
