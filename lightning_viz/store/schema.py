@@ -88,7 +88,7 @@ class Record:
         meta: What it takes to compare it (vmin, vmax, kernel, stride, ...).
         probe: Hash of the probe that it was made from; None when the method needs no images.
         error: What went wrong, when drawing failed.
-        name: Tells two callbacks of one class apart; the method when left out.
+        name: Tells two callbacks apart, also of one class; the method when left out.
         writer: Eight hexadecimal digits, other ones for each fit; empty in older stores.
     """
 
