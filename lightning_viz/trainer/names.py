@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, count
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 __all__ = ["check_name", "record_names", "say_made_up"]
 
@@ -18,7 +18,6 @@ class Named(Protocol):
 
     method: ClassVar[str]
     name: str | None
-    schedule: Any
 
 
 def check_name(name: object, who: str) -> None:
@@ -80,10 +79,9 @@ def _differences(one: Named, others: Sequence[Named]) -> Iterator[str]:
 
 def _arguments(one: Named) -> dict[str, str]:
     """What can be said in a few words of what a callback was given, by name."""
-    arguments = {**vars(one.schedule), **vars(one)}
     return {
         name: re.sub(r"[^\w.: -]", "", words).strip(" .:-")
-        for name, value in arguments.items()
+        for name, value in vars(one).items()
         # When a failure ends the run is no matter of what is drawn.
         if not name.startswith("_") and name != "on_error" and (words := _words(name, value)) is not None
     }
