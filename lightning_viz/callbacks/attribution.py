@@ -28,9 +28,10 @@ class ClassMaps(VizCallback):
         every_n_train_steps: int | None,
         epochs: Sequence[int] | None,
         on_error: OnError,
+        name: str | None,
         activation: Activation,
     ) -> None:
-        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error)
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name)
         check_activation(activation, type(self).__name__)
         self.activation: Activation = activation
 
@@ -87,6 +88,7 @@ class Saliency(ClassMaps):
         every_n_train_steps: Draw when the Trainer's ``global_step`` crosses a multiple.
         epochs: Draw at these numbers of finished epochs. With none of the three: after every epoch.
         on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
+        name: Of its records and tags; when omitted, the method, and what differs where there are several.
         activation: What makes the probabilities in the captions of scores: ``"softmax"``, ``"sigmoid"``, ``"none"``.
 
     Raises:
@@ -107,9 +109,10 @@ class Saliency(ClassMaps):
         every_n_train_steps: int | None = None,
         epochs: Sequence[int] | None = None,
         on_error: OnError = "warn",
+        name: str | None = None,
         activation: Activation = "softmax",
     ) -> None:
-        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, activation)
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name, activation)
 
     def draw(self, context: Context) -> Iterator[Drawing]:
         """Draw one map per image, white where the score depends most on the pixel."""
@@ -134,6 +137,7 @@ class GradCAM(ClassMaps):
         every_n_train_steps: Draw when the Trainer's ``global_step`` crosses a multiple.
         epochs: Draw at these numbers of finished epochs. With none of the three: after every epoch.
         on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
+        name: Of its records and tags; when omitted, the method, and what differs where there are several.
         activation: What makes the probabilities in the captions of scores: ``"softmax"``, ``"sigmoid"``, ``"none"``.
         reshape: Takes a layer's output to ``(N, K, h, w)``, where that can't be inferred; tokens of a vision
             transformer need none.
@@ -158,10 +162,11 @@ class GradCAM(ClassMaps):
         every_n_train_steps: int | None = None,
         epochs: Sequence[int] | None = None,
         on_error: OnError = "warn",
+        name: str | None = None,
         activation: Activation = "softmax",
         reshape: Reshape | None = None,
     ) -> None:
-        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, activation)
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name, activation)
         self.reshape = reshape
         self._found: str | None = None
 

@@ -57,6 +57,7 @@ class Embedding(VizCallback):
         every_n_train_steps: Draw when the Trainer's ``global_step`` crosses a multiple.
         epochs: Draw at these numbers of finished epochs.
         on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
+        name: Of its records and tags; when omitted, the method, and what differs where there are several.
         features: Instead of a layer: a function from (model, images) to features ``(N, D)``, for one branch of a
             Siamese network.
         data: Map-style data set without augmentation; that of the (first) validation loader when omitted.
@@ -91,6 +92,7 @@ class Embedding(VizCallback):
         every_n_train_steps: int | None = None,
         epochs: Sequence[int] | None = None,
         on_error: OnError = "warn",
+        name: str | None = None,
         features: FeatureFn | None = None,
         data: Dataset | None = None,  # type: ignore[type-arg]  # LightningCLI can't read it otherwise
         max_points: int = 2000,
@@ -99,10 +101,10 @@ class Embedding(VizCallback):
         engine: Engine = "auto",
         projector: bool = True,
     ) -> None:
-        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error)
-        for name, value, least in (("max_points", max_points, 2), ("neighbours", neighbours, 1)):
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name)
+        for argument, value, least in (("max_points", max_points, 2), ("neighbours", neighbours, 1)):
             if not is_whole(value, least):
-                raise ValueError(f"Embedding({name}={value!r}): must be a whole number of {least} or more.")
+                raise ValueError(f"Embedding({argument}={value!r}): must be a whole number of {least} or more.")
         if not (isinstance(perplexity, int | float) and 0 < perplexity < math.inf):
             raise ValueError(f"Embedding(perplexity={perplexity!r}): must be a number above 0.")
         if features is not None and layers is not None:

@@ -7,12 +7,15 @@ import numpy as np
 from lightning_viz.data.probe import Probe
 from lightning_viz.functional.filters import CONVOLUTIONS, conv_filters
 from lightning_viz.render import filter_grid
-from lightning_viz.render.grids import Scale
+from lightning_viz.render.grids import MOST, Scale
 from lightning_viz.render.scaling import finite_range
 from lightning_viz.trainer.base import Context, Drawing, Needs, VizCallback
 from lightning_viz.trainer.session import OnError
 
 __all__ = ["FilterImages"]
+
+KEPT = 2**22
+"""Weights per layer and moment (16 MiB); of a layer that has more, those in the picture."""
 
 
 class FilterImages(VizCallback):
@@ -20,8 +23,8 @@ class FilterImages(VizCallback):
 
     They are what a convolution multiplies with: after masks, standardisation, pruning, rounding (see ``conv_filters``).
     Three input channels are shown in colour, one in grey, others as rows (filters) by columns (input channels). The
-    weights themselves are kept beside the picture, so that epochs and runs can be put on one scale later. Of complex
-    weights it is magnitude and phase.
+    weights themselves are kept beside the picture, so that epochs and runs can be put on one scale later; of a layer
+    with more than 4 million only those in the picture. Of complex weights it is magnitude and phase.
 
     Args:
         layers: Names or globs of ``Conv2d`` or ``ConvTranspose2d`` layers; the first convolution when omitted.
@@ -30,6 +33,7 @@ class FilterImages(VizCallback):
         every_n_train_steps: Draw when the Trainer's ``global_step`` crosses a multiple.
         epochs: Draw at these numbers of finished epochs. With none of the three: after every epoch.
         on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
+        name: Of its records and tags; when omitted, the method, and what differs where there are several.
         scale: ``"filter"``: each filter from its own minimum to its own maximum. ``"shared"``: one scale per layer
             and epoch, so that weak filters look weak.
 
@@ -54,9 +58,10 @@ class FilterImages(VizCallback):
         every_n_train_steps: int | None = None,
         epochs: Sequence[int] | None = None,
         on_error: OnError = "warn",
+        name: str | None = None,
         scale: Scale = "filter",
     ) -> None:
-        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error)
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name)
         if scale not in ("filter", "shared"):
             raise ValueError(f'FilterImages(scale={scale!r}): must be "filter" or "shared".')
         self.scale = scale
@@ -78,11 +83,16 @@ class FilterImages(VizCallback):
             }
             shown, grid = next(iter(values.values())), next(iter(grids.values()))
             low, high = finite_range(shown, axes=(0, 1, 2, 3))
+            wide = filters.size > KEPT and filters.shape[1] not in (1, 3)
+            kept = " | of the weights these are kept" if wide else ""
             yield Drawing(
                 layer,
-                values=values,
+                values={name: one[:MOST, :MOST] if wide else one for name, one in values.items()},
                 pictures=[one.picture for one in grids.values()],
-                captions=[f"{name}: {one.caption}" if len(grids) > 1 else one.caption for name, one in grids.items()],
+                captions=[
+                    f"{name}: {one.caption}{kept}" if len(grids) > 1 else one.caption + kept
+                    for name, one in grids.items()
+                ],
                 meta={
                     "kernel": list(filters.shape[2:]),
                     "stride": list(conv.stride),

@@ -30,6 +30,7 @@ class Occlusion(ClassMaps):
         every_n_train_steps: Draw when the Trainer's ``global_step`` crosses a multiple.
         epochs: Draw at these numbers of finished epochs.
         on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
+        name: Of its records and tags; when omitted, the method, and what differs where there are several.
         activation: What makes probabilities of scores: ``"softmax"``, ``"sigmoid"``, ``"none"``.
         square: Side in pixels; a seventh of the shorter side of the image when omitted.
         stride: Between two places; half the square when omitted.
@@ -56,15 +57,16 @@ class Occlusion(ClassMaps):
         every_n_train_steps: int | None = None,
         epochs: Sequence[int] | None = None,
         on_error: OnError = "warn",
+        name: str | None = None,
         activation: Activation = "softmax",
         square: int | None = None,
         stride: int | None = None,
         fill: Fill = 0.0,
     ) -> None:
-        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, activation)
-        for name, value in (("square", square), ("stride", stride)):
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name, activation)
+        for argument, value in (("square", square), ("stride", stride)):
             if value is not None and not is_whole(value, 1):
-                raise ValueError(f"Occlusion({name}={value!r}): must be a whole number of 1 or more.")
+                raise ValueError(f"Occlusion({argument}={value!r}): must be a whole number of 1 or more.")
         if isinstance(fill, str) and fill not in ("mean", "blur"):
             raise ValueError(f'Occlusion(fill={fill!r}): must be a number, one per channel, "mean" or "blur".')
         self.square, self.stride, self.fill = square, stride, fill

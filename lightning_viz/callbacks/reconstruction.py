@@ -28,6 +28,7 @@ class Reconstruction(VizCallback):
         every_n_train_steps: Draw when the Trainer's ``global_step`` crosses a multiple.
         epochs: Draw at these numbers of finished epochs. With none of the three: after every epoch.
         on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
+        name: Of its records and tags; when omitted, the method, and what differs where there are several.
         rule: What passes through a rectifier on the way back: ``"deconvnet"``, ``"guided"``, ``"gradient"``, or a list
             of them, side by side.
         unit: The unit, the same in every image; each image's strongest when omitted.
@@ -50,10 +51,11 @@ class Reconstruction(VizCallback):
         every_n_train_steps: int | None = None,
         epochs: Sequence[int] | None = None,
         on_error: OnError = "warn",
+        name: str | None = None,
         rule: Rule | Sequence[Rule] = RULES,
         unit: int | None = None,
     ) -> None:
-        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error)
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name)
         self.rules: tuple[Rule, ...] = (rule,) if isinstance(rule, str) else tuple(rule)
         for one in self.rules:
             check_rule(one, "Reconstruction")

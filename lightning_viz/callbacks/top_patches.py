@@ -65,6 +65,7 @@ class TopPatches(VizCallback):
         every_n_train_steps: Draw when the Trainer's ``global_step`` crosses a multiple.
         epochs: Draw at these numbers of finished epochs.
         on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
+        name: Of its records and tags; when omitted, the method, and what differs where there are several.
         data: Map-style data set without augmentation; that of the (first) validation loader when omitted.
         units: Which units get pictures, the same in each layer; 16 spread over the layer when omitted.
         k: How many patches per unit, at most one of an image.
@@ -97,17 +98,18 @@ class TopPatches(VizCallback):
         every_n_train_steps: int | None = None,
         epochs: Sequence[int] | None = None,
         on_error: OnError = "warn",
+        name: str | None = None,
         data: Dataset | None = None,  # type: ignore[type-arg]  # LightningCLI can't read it otherwise
         units: Sequence[int] | None = None,
         k: int = 9,
         max_images: int = 2000,
         sharded: bool = False,
     ) -> None:
-        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error)
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name)
         who = type(self).__name__
-        for name, value in (("k", k), ("max_images", max_images)):
+        for argument, value in (("k", k), ("max_images", max_images)):
             if not is_whole(value, 1):
-                raise ValueError(f"{who}({name}={value!r}): must be a whole number of 1 or more.")
+                raise ValueError(f"{who}({argument}={value!r}): must be a whole number of 1 or more.")
         if units is not None and not (
             isinstance(units, Sequence) and units and all(is_whole(unit, 0) for unit in units)
         ):

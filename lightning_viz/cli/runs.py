@@ -36,14 +36,14 @@ def _list_runs(chosen: argparse.Namespace) -> int:
 def _describe(contents: "Contents") -> Iterator[str]:
     drawn = defaultdict(list)
     for record in contents.records:
-        drawn[record.method, record.layer].append(record)
+        drawn[record.name, record.layer].append(record)
     if not drawn:
         yield "no records"
-    for (method, layer), records in drawn.items():
+    for (name, layer), records in drawn.items():
         failed = sum(record.error is not None for record in records)
         epochs = sorted(record.epoch for record in records)
         often = f"{len(records)} records, epochs {epochs[0]:g} to {epochs[-1]:g}"
         often = often if len(records) > 1 else f"1 record, epoch {epochs[0]:g}"
-        yield f"{method} {layer or '-'}: {often}" + (f", {failed} failed" if failed else "")
+        yield f"{name} {layer or '-'}: {often}" + (f", {failed} failed" if failed else "")
     for file, reason in contents.skipped.items():
         yield f"left out: {file} ({reason})"

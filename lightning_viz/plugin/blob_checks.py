@@ -7,10 +7,10 @@ from io import BytesIO
 import numpy as np
 
 from lightning_viz.store import Item, SchemaError
+from lightning_viz.store.schema import LARGEST_PICTURE
 
 __all__ = ["check_blob", "check_png", "is_png"]
 
-_LARGEST_PICTURE = 1 << 26  # pixels: 8192 x 8192, which browsers decode
 _PNG_HEAD = struct.Struct(">8s4x4sIIBB")
 _PNG_TAIL = b"\0\0\0\0IEND\xaeB`\x82"
 
@@ -51,7 +51,7 @@ def _png_shape(content: bytes) -> tuple[int, ...]:
     _, chunk, width, height, depth, colour = _PNG_HEAD.unpack_from(content)
     if (chunk, depth, colour) != (b"IHDR", 8, 2):
         raise SchemaError("not a PNG in 8-bit RGB")
-    if width * height > _LARGEST_PICTURE:
+    if width * height > LARGEST_PICTURE:
         raise SchemaError(f"a picture of {height} x {width} pixels")
     return height, width, 3
 

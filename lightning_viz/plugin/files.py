@@ -10,12 +10,11 @@ from tensorboard.compat import tf
 
 from lightning_viz.store import Files
 from lightning_viz.store.reader import LOCAL
+from lightning_viz.store.schema import LARGEST_FILE, LARGEST_RECORD
 
 __all__ = ["files_in"]
 
 _MIB = 1 << 20
-_LARGEST_RECORD = 4 * _MIB
-_LARGEST_FILE = 64 * _MIB
 
 
 def files_in(folder: str) -> Files:
@@ -39,7 +38,7 @@ def files_in(folder: str) -> Files:
             return [str(name).rstrip("/") for name in tf.io.gfile.listdir(path)]
 
     def read(path: str) -> bytes:
-        limit = _LARGEST_RECORD if path.endswith(".json") else _LARGEST_FILE
+        limit = LARGEST_RECORD if path.endswith(".json") else LARGEST_FILE
         with _as_os_error(path):
             if is_local:
                 path = _checked_file(folder, path, limit)

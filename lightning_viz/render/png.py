@@ -6,7 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["encode_png"]
+__all__ = ["encode_png", "reduced"]
+
+
+def reduced(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Give the mean of each square of pixels; those at the right and lower border may be cut."""
+    return np.asarray(Image.fromarray(picture).reduce(side))
 
 
 def encode_png(picture: NDArray[np.uint8]) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_viz.store.schema import Record, SchemaError, parse_object
+from lightning_viz.store.schema import INDEX, Record, SchemaError, parse_object
 
 __all__ = ["Contents", "Files", "Reader", "read_store", "read_values"]
 
@@ -100,7 +100,7 @@ class Reader:
         # Single records first: one that moves to an index meanwhile is then met there.
         parts = dict(self._parts_of(self._names("records/", skipped), r"(?s)records/[^.].*"))
         names = self._names("", skipped)
-        parts |= self._parts_of(names, r"index-\d+\.jsonl")
+        parts |= self._parts_of(names, INDEX.pattern)
         run = self._run(names, skipped)
         if run != self._contents.run and self._parts:  # another run took the folder: its files may have the same names
             self._parts, self._contents = {}, Contents([], run, {})

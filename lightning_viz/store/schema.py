@@ -4,9 +4,11 @@ A store is the folder ``<run>/plugins/lightning_viz/``::
 
     run.json                     the run: model, layers, hyper-parameters, versions (a new run in the same folder adds
                                  run-2.json, ...: the highest number counts)
-    records/000012-filters.json  one record, written after its blobs
-    blobs/000012-filters-0.png   pictures, and values as .npy (float32)
-    index-1.jsonl                the records of a finished fit, one per line; their single files are gone
+    records/000012-filters-<writer>.json  one record, written after its blobs
+    blobs/000012-filters-<writer>-0.png   pictures, and values as .npy (float32)
+    index-1-<writer>.jsonl       the records of a finished fit, one per line; their single files are gone
+    .lock                        held by the process that writes here; another one that was given the same run writes
+                                 <run>/job_<id>/plugins/lightning_viz/, a store like any other
     probes/given-<hash>.npz      the images that pictures were made from (captured-<hash>.npz: from the loader)
     probes/<hash>-0.png          the same as pictures, one each; or a sheet of the thumbnails of an embedding's points
 
@@ -24,6 +26,13 @@ __all__ = ["PLUGIN_NAME", "SCHEMA_VERSION", "Item", "Record", "SchemaError", "pa
 
 PLUGIN_NAME = "lightning_viz"
 SCHEMA_VERSION = 2
+
+LARGEST_RECORD = 4 << 20
+"""Bytes of a record, and of ``run.json``; the tab reads no larger ones, so none are written."""
+LARGEST_FILE = 64 << 20
+"""Bytes of any other file."""
+LARGEST_PICTURE = 1 << 26
+"""Pixels: 8192 x 8192, which browsers decode."""
 
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -79,8 +88,8 @@ class Record:
         meta: What it takes to compare it (vmin, vmax, kernel, stride, ...).
         probe: Hash of the probe that it was made from; None when the method needs no images.
         error: What went wrong, when drawing failed.
-        name: Tells two callbacks of one class apart; the method when left out.
-        writer: Room for the id of the process that wrote it; empty for now.
+        name: Tells two callbacks apart, also of one class; the method when left out.
+        writer: Eight hexadecimal digits, other ones for each fit; empty in older stores.
     """
 
     method: str
@@ -188,6 +197,8 @@ _RECORD_2: _Types = {**_RECORD_1, "name": _TEXT, "writer": _TEXT}
 _ITEM_2: _Types = {**_ITEM_1, "scale": (list, type(None))}
 _TYPES = {1: (_RECORD_1, _ITEM_1), 2: (_RECORD_2, _ITEM_2)}
 """Of each schema that is read, the fields of a record and of an item; what an older one lacks has its default."""
+
+INDEX = re.compile(r"index-(\d+)(?:-[0-9a-f]+)?\.jsonl")
 
 _FILE = re.compile(r"blobs/[0-9A-Za-z][0-9A-Za-z_.-]*\.(png|npy)")
 

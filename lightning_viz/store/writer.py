@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from io import BytesIO
@@ -13,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_viz.store.schema import Item, Record, SchemaError, portable
+from lightning_viz.store.schema import INDEX, LARGEST_FILE, LARGEST_RECORD, Item, Record, SchemaError, portable
 
 __all__ = ["Store", "write_whole"]
 
 
 class Store:
-    """The store of one run, for the one process that writes it. Opening it again goes on where it ended."""
+    """The store of one run. Opening it again goes on where it ended, with files of its own: no name is used twice."""
 
     def __init__(self, folder: str | Path) -> None:
         """Create the folders.
@@ -31,6 +32,7 @@ class Store:
             OSError: It can't be written.
         """
         self.folder = Path(folder)
+        self.writer = secrets.token_hex(4)
         for name in ("records", "blobs"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         if not os.access(self.folder / "records", os.W_OK):
@@ -41,7 +43,7 @@ class Store:
         """Write one record after its blobs.
 
         Args:
-            record: Its ``seq`` and ``items`` are filled in here.
+            record: Its ``seq``, ``items`` and ``writer`` are filled in here.
             blobs: Items (their ``file`` is chosen here) with their encoded content.
 
         Returns:
@@ -49,39 +51,62 @@ class Store:
 
         Raises:
             OSError: Disk full, folder gone. Nothing that was written before is touched, and no half file stays.
+            ValueError: Its scalars and meta are larger than what is read.
         """
+        size = len(record.to_json())
+        if size > LARGEST_RECORD // 2:  # the other half is for the items
+            raise ValueError(
+                f"a record takes at most {LARGEST_RECORD >> 21} MiB of scalars and meta; got {size} bytes."
+            )
         self._seq += 1
-        stem = f"{self._seq:06d}-{re.sub(r'[^0-9A-Za-z_-]', '_', record.method)}"
+        stem = f"{self._seq:06d}-{re.sub(r'[^0-9A-Za-z_-]', '_', record.name)[:80]}-{self.writer}"
         items = []
         for number, (item, content) in enumerate(blobs):
             name = f"blobs/{stem}-{number}.{'png' if item.kind == 'picture' else 'npy'}"
             write_whole(self.folder / name, content)
             items.append(replace(item, file=name))
-        record = replace(record, seq=self._seq, items=tuple(items))
+        record = replace(record, seq=self._seq, items=tuple(items), writer=self.writer)
         write_whole(self.folder / f"records/{stem}.json", record.to_json().encode())
         return record
 
     def write_index(self) -> None:
-        """Gather the single record files into one new index file, and delete them. Unreadable ones stay."""
-        lines, gathered = [], []
+        """Gather the single record files into new index files, one where there is room, and delete them.
+
+        Unreadable ones stay.
+        """
+        lines: list[bytes] = []
+        gathered: list[Path] = []
+        size = 0
         for path in sorted((self.folder / "records").glob("*.json")):
             try:
-                lines.append(Record.from_json(path.read_bytes()).to_json() + "\n")
+                line = Record.from_json(path.read_bytes()).to_json().encode() + b"\n"
             except (SchemaError, OSError):
                 continue
+            if size + len(line) > LARGEST_FILE:
+                self._write_index(lines, gathered)
+                lines, gathered, size = [], [], 0
+            lines.append(line)
             gathered.append(path)
-        if not lines:
-            return
-        write_whole(self.folder / f"index-{max(self._indexes(), default=0) + 1}.jsonl", "".join(lines).encode())
+            size += len(line)
+        if lines:
+            self._write_index(lines, gathered)
+
+    def _write_index(self, lines: Iterable[bytes], gathered: Iterable[Path]) -> None:
+        number = max((number for number, _ in self._indexes()), default=0) + 1
+        write_whole(self.folder / f"index-{number}-{self.writer}.jsonl", b"".join(lines))
         for path in gathered:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
     def write_run(self, info: Mapping[str, Any], *, resumed: bool = False) -> None:
         """Write ``run.json``; a resumed run keeps its own, a new one in the same folder adds ``run-2.json``."""
         known = len(list(self.folder.glob("run*.json")))
         if known == 0 or not resumed:
             name = "run.json" if known == 0 else f"run-{known + 1}.json"
-            write_whole(self.folder / name, json.dumps(portable(info), indent=1, default=_short).encode())
+            content = _as_json(info)
+            if len(content) > LARGEST_RECORD:  # hyper-parameters may hold a whole vocabulary
+                short = {str(key): _short(value) for key, value in info.get("hyper_parameters", {}).items()}
+                content = _as_json({**info, "hyper_parameters": short})
+            write_whole(self.folder / name, content)
 
     def write_probe(
         self, arrays: Mapping[str, NDArray[Any]], pictures: Callable[[], Iterable[bytes]] = list, *, captured: bool
@@ -125,13 +150,17 @@ class Store:
         """The highest number in use, also by a blob whose record was never written."""
         names = [path.name for folder in ("records", "blobs") for path in (self.folder / folder).iterdir()]
         used = [int(match[1]) for name in names if (match := re.match(r"(\d+)-", name))]
-        for path in self._indexes().values():
+        for _, path in self._indexes():
             used += [int(seq) for seq in re.findall(rb'"seq": (\d+)', path.read_bytes())]
         return max(used, default=0)
 
-    def _indexes(self) -> dict[int, Path]:
+    def _indexes(self) -> list[tuple[int, Path]]:
         paths = self.folder.glob("index-*.jsonl")
-        return {int(match[1]): path for path in paths if (match := re.fullmatch(r"index-(\d+)\.jsonl", path.name))}
+        return [(int(match[1]), path) for path in paths if (match := INDEX.fullmatch(path.name))]
+
+
+def _as_json(info: Mapping[str, Any]) -> bytes:
+    return json.dumps(portable(info), indent=1, default=_short).encode()
 
 
 def _short(value: object) -> str:

@@ -21,6 +21,7 @@ from lightning_viz.trainer.calls import call_of
 from lightning_viz.trainer.context import Context, Needs, isolated_together, look, look_together
 from lightning_viz.trainer.drawing import Drawing
 from lightning_viz.trainer.lightning import Callback, Moment, moment_of, reader_of, validation_data
+from lightning_viz.trainer.names import check_name, record_names, say_made_up
 from lightning_viz.trainer.schedule import Schedule
 from lightning_viz.trainer.session import OnError, Session, close_session, session_of
 
@@ -44,9 +45,12 @@ class VizCallback(ABC, Callback):
             the ``default_epochs`` of a method that takes long.
         on_error: ``"warn"``: a drawing that fails is logged once, marked in the store, and training goes on.
             ``"raise"``: it ends the run.
+        name: Of its records and tags. When omitted, the method; of several callbacks of one method in a Trainer, with
+            what differs in their arguments, or a number.
 
     Raises:
-        ValueError: A wrong argument, when constructed; a layer that the model lacks, before the first batch.
+        ValueError: A wrong argument, when constructed; a layer that the model lacks, or a name that another callback
+            has, before the first batch.
 
     Example:
         >>> class FilterMeans(VizCallback):
@@ -80,6 +84,7 @@ class VizCallback(ABC, Callback):
         every_n_train_steps: int | None = None,
         epochs: Sequence[int] | None = None,
         on_error: OnError = "warn",
+        name: str | None = None,
     ) -> None:
         self.layers = layers
         self.probe = probe
@@ -93,6 +98,10 @@ class VizCallback(ABC, Callback):
             raise ValueError(f"{type(self).__name__}(layers={layers!r}): must be a layer's name or a list of names.")
         if probe is not None and not isinstance(probe, Probe):
             raise ValueError(f"{type(self).__name__}(probe=...): must be a Probe; got a {type(probe).__name__}.")
+        if name is not None:
+            check_name(name, type(self).__name__)
+        self.name = name
+        self._record_name = name or self.method
         self._begun = False
         self._step_before = 0
         self._drawn_at = -1
@@ -213,6 +222,7 @@ class VizCallback(ABC, Callback):
         if self.probe is not None:
             self.probe.choose_items()
         self._begun, self._drawn_at, self._before = False, -1, {}
+        self._name_records(trainer)
         if trainer.is_global_zero:
             self._session(trainer, pl_module)
 
@@ -222,7 +232,7 @@ class VizCallback(ABC, Callback):
             self._read_probe(trainer, pl_module, self.probe)
         batches = trainer.fit_loop.epoch_loop.batch_progress.total.processed
         if trainer.is_global_zero and batches > 0:
-            self._before = self._session(trainer, pl_module).drawn_before(self.method, batches, self.on_error)
+            self._before = self._session(trainer, pl_module).drawn_before(self._record_name, batches, self.on_error)
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: nn.Module, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -278,6 +288,14 @@ class VizCallback(ABC, Callback):
         """Index the records of a run that ends here."""
         close_session(trainer)
 
+    def _name_records(self, trainer: Trainer) -> None:
+        callbacks = [one for one in trainer.callbacks if isinstance(one, VizCallback)]
+        names = record_names(callbacks)
+        named = {id(one): name for one, name in zip(callbacks, names, strict=True)}
+        self._record_name = named.get(id(self), self._record_name)  # it may be inside a callback of somebody else
+        if callbacks[:1] == [self] and trainer.is_global_zero:
+            say_made_up(callbacks, names)
+
     def _session(self, trainer: Trainer, model: nn.Module) -> Session:
         return session_of(trainer, model, self.on_error)
 
@@ -325,7 +343,7 @@ class VizCallback(ABC, Callback):
         error = session.attempt(f"draw {type(self).__name__}", action, self.on_error)
         if error is not None and not self._rests:
             self._rests = isinstance(error, NoLayerError)
-            session.record_failure(self.method, error, moment)
+            session.record_failure(self.method, self._record_name, error, moment)
 
     def _draw_all(self, session: Session, trainer: Trainer, model: nn.Module, moment: Moment) -> None:
         probe = session.probes.of(self.probe)
@@ -338,7 +356,8 @@ class VizCallback(ABC, Callback):
                     if not isinstance(drawing, Drawing):
                         raise TypeError(f"{type(self).__name__}.draw must yield Drawing; got {type(drawing).__name__}.")
                     self._before[drawing.layer] = drawing.kept()
-                    session.record(self.method, drawing, moment, probe if self.uses_probe else None, self.on_error)
+                    kept = probe if self.uses_probe else None
+                    session.record(self.method, self._record_name, drawing, moment, kept, self.on_error)
 
     def _lent(self, trainer: Trainer, model: nn.Module) -> AbstractContextManager[object]:
         return isolated_together(model) if self.sharded and trainer.world_size > 1 else isolated(model)

@@ -1,13 +1,15 @@
 """What the callbacks of one Trainer share during one fit: the store, the loggers, the captured probes. Rank 0 only."""
 
 import logging
+import secrets
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -20,7 +22,7 @@ from lightning_viz.export.projector import write_embedding
 from lightning_viz.introspection.layers import NoLayerError, describe_layers
 from lightning_viz.introspection.unsuitable import UnsuitableError
 from lightning_viz.render import encode_png
-from lightning_viz.store import PLUGIN_NAME, SCHEMA_VERSION, Record, Store, read_store, read_values, store_folder
+from lightning_viz.store import PLUGIN_NAME, SCHEMA_VERSION, Record, Store, claim, read_store, read_values, store_folder
 from lightning_viz.trainer.calls import Calls
 from lightning_viz.trainer.drawing import Drawing
 from lightning_viz.trainer.lightning import Moment
@@ -50,6 +52,8 @@ def close_session(trainer: Trainer) -> None:
     session = _sessions.pop(trainer, None)
     if session is not None and session.store is not None:
         session.attempt("write the index of the records", session.store.write_index)
+    if session is not None:
+        session.leave()
 
 
 class Session:
@@ -65,6 +69,7 @@ class Session:
         self.calls = Calls()
         self.say = cache(log.warning)
         """Says the same thing only once."""
+        self._claim: BinaryIO | None = None
         self._warned: set[tuple[object, ...]] = set()
 
     def open_store(self, trainer: Trainer, model: nn.Module, on_error: OnError) -> None:
@@ -79,13 +84,30 @@ class Session:
 
     def _open(self, trainer: Trainer) -> None:
         run = run_folder(self.loggers, trainer.default_root_dir)
-        self.store = self.probes.store = Store(store_folder(str(run)))
+        folder = Path(store_folder(str(run)))
+        self._claim = claim(folder)
+        if self._claim is None:
+            own = run / f"job_{secrets.token_hex(4)}"
+            log.warning(
+                "lightning_viz: another job writes records to %s right now. So that none is lost, those of this one go "
+                "to %s, which the tab lists as a run of its own. To avoid it, give each job its log folder.",
+                run,
+                own,
+            )
+            folder = Path(store_folder(str(own)))
+        self.store = self.probes.store = Store(folder)
+
+    def leave(self) -> None:
+        """Let others write to the store."""
+        if self._claim is not None:
+            self._claim.close()
 
     def _describe(self, store: Store, trainer: Trainer, model: nn.Module) -> None:
         store.write_run(_describe_run(model), resumed=trainer.ckpt_path is not None)
 
     def _mark(self, store: Store) -> None:
-        mark_run(self.loggers, store.folder.parents[1], PLUGIN_NAME)
+        # The TensorBoardLogger would mark the other job's run.
+        mark_run(self.loggers if self._claim is not None else [], store.folder.parents[1], PLUGIN_NAME)
 
     def see_batch(self, given: Probe | None, model: nn.Module, batch: Any) -> None:
         """Take the images of a probe from the first batch, and see how the network is called."""
@@ -109,6 +131,7 @@ class Session:
 
     def _last_drawings(self, name: str, batches: int) -> dict[str, Drawing]:
         ours = [one for one in self._records_before if (one.name, one.error) == (name, None)]
+        ours = [one for one in ours if "left_out" not in one.meta]  # half of a drawing is none to go on from
         last = {one.layer: one for one in sorted(ours, key=lambda one: one.batches) if one.batches <= batches}
         return {layer: self._drawing(record) for layer, record in last.items()}
 
@@ -118,11 +141,14 @@ class Session:
         values = {name: read_values(file.read_bytes()) for name, file in files.items()}
         return Drawing(record.layer, values, scalars=record.scalars, meta=record.meta)
 
-    def record(self, method: str, drawing: Drawing, moment: Moment, probe: Probe | None, on_error: OnError) -> None:
+    def record(
+        self, method: str, name: str, drawing: Drawing, moment: Moment, probe: Probe | None, on_error: OnError
+    ) -> None:
         """Keep a drawing in the store, and hand it to the loggers.
 
         Args:
             method: Of the callback.
+            name: Of its records.
             drawing: What it drew.
             moment: When.
             probe: What it was made from; None if from no images of a probe.
@@ -134,10 +160,11 @@ class Session:
         scalars = drawing.plain_scalars()
         record = Record(
             method=method,
+            name=name,
             layer=drawing.layer,
             wall_time=time.time(),
             scalars=scalars,
-            meta=dict(drawing.meta),
+            meta={**drawing.meta, **({"left_out": drawing.left_out} if drawing.left_out else {})},
             probe=self.probes.saved(probe) if probe is not None else None,
             **moment._asdict(),
         )
@@ -148,16 +175,29 @@ class Session:
             if drawing.projector is not None:
                 write = partial(_write_embedding, self.store, drawing, moment)
                 self.attempt("write the Projector's files", write, on_error)
-        tag = f"{PLUGIN_NAME}/{record.name}/{drawing.layer}"
+            self._say_left_out(name, drawing)
+        tag = f"{PLUGIN_NAME}/{name}/{drawing.layer}"
         for logger in self.loggers:
             what = f"hand pictures to the {type(logger).__name__}"
             self.attempt(what, partial(_mirror, logger, tag, drawing, scalars, moment.step), on_error)
 
-    def record_failure(self, method: str, error: Exception, moment: Moment) -> None:
+    def _say_left_out(self, name: str, drawing: Drawing) -> None:
+        if drawing.left_out and (name, drawing.layer) not in self._warned:
+            self._warned.add((name, drawing.layer))
+            log.warning(
+                "lightning_viz: %s of layer %s: only pictures are kept, not these values, which are larger than a file "
+                "that the tab reads (64 MiB): %s. Smaller or fewer images help.",
+                name,
+                drawing.layer,
+                ", ".join(f"{value} {tuple(shape)}" for value, shape in drawing.left_out.items()),
+            )
+
+    def record_failure(self, method: str, name: str, error: Exception, moment: Moment) -> None:
         """Leave a mark in the store that a drawing failed."""
         if self.store is not None:
             reason = f"{type(error).__name__}: {error}"
-            record = Record(method=method, layer="", wall_time=time.time(), error=reason, **moment._asdict())
+            at = moment._asdict()
+            record = Record(method=method, name=name, layer="", wall_time=time.time(), error=reason, **at)
             self.attempt("write a record", partial(self.store.write, record))
 
     def attempt(self, what: str, action: Callable[[], object], on_error: OnError = "warn") -> Exception | None:

@@ -60,11 +60,12 @@ class Run:
         mark_run([], self.folder, PLUGIN_NAME)
         self.writer = SummaryWriter(str(self.folder))
 
-    def draw(self, drawing: Drawing, epoch: float, method: str = "filters", probe: str | None = None) -> Record:
+    def draw(
+        self, drawing: Drawing, epoch: float, method: str = "filters", probe: str | None = None, name: str = ""
+    ) -> Record:
         """Write a record."""
-        record = Record(
-            method, drawing.layer, **_moment(epoch), meta=dict(drawing.meta), probe=probe, scalars=dict(drawing.scalars)
-        )
+        said = {"meta": dict(drawing.meta), "scalars": dict(drawing.scalars)}
+        record = Record(method, drawing.layer, **_moment(epoch), **said, probe=probe, name=name)
         return self.store.write(record, drawing.blobs())
 
     def draw_filters(self, filters: NDArray[np.float32], epoch: float, layer: str = "features.0") -> Record:

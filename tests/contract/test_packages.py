@@ -117,7 +117,9 @@ def test_two_of_a_class_coexist(every: list[type[VizCallback]], tmp_path: Path) 
 
     one, other = {"layers": "net.0"}, {"layers": "net.3", "every_n_epochs": 2}
     first, second = drawn("first", one), drawn("second", other)
-    assert drawn("both", one, other) == first | second
+    named = {(f"{name} net.0", layer, batches) for name, layer, batches in first}
+    named |= {(f"{name} net.3", layer, batches) for name, layer, batches in second}
+    assert drawn("both", one, other) == named
     # A method of the output draws no layer.
     assert {(layer, batches) for _, layer, batches in first} >= {("net.0", batches) for batches in (0, 6, 12)}
     assert {(layer, batches) for _, layer, batches in second} >= {("net.3", batches) for batches in (0, 12)}

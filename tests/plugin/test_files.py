@@ -63,7 +63,10 @@ def test_a_remote_run_is_read_and_its_growth_seen(tmp_path, bucket):
     upload(bucket, store)
     assert [record["seq"] for record in tab.json("records", run="run", after=2)["records"]] == [3]
     response = tab.get("blob", run="run", seq=3, item=1)
-    assert (response.status_code, response.data) == (200, (store.folder / "blobs/000003-filters-1.npy").read_bytes())
+    assert (response.status_code, response.data) == (
+        200,
+        (store.folder / "blobs/000003-filters-0a1b2c3d-1.npy").read_bytes(),
+    )
     (listed,) = tab.json("runs")["runs"]
     assert (listed["source"], listed["hyper_parameters"], listed["last_seq"]) == ("store", HYPER_PARAMETERS, 3)
 

@@ -122,10 +122,10 @@ def test_without_stamps_a_run_that_replaced_another_is_known_by_its_description(
 
 def test_a_file_that_was_half_copied_is_read_again(tab, run):
     store = write_store(run, 0, indexed=False)
-    path = store.folder / "records/000001-filters.json"
+    path = store.folder / "records/000001-filters-0a1b2c3d.json"
     whole = path.read_bytes()
     path.write_bytes(whole[:100])
-    assert list(tab.json("runs")["runs"][0]["skipped"]) == ["records/000001-filters.json"]
+    assert list(tab.json("runs")["runs"][0]["skipped"]) == ["records/000001-filters-0a1b2c3d.json"]
     path.write_bytes(whole)
     assert tab.json("runs")["runs"][0]["skipped"] == {}
     assert seqs(tab) == [1]
@@ -154,7 +154,7 @@ def test_what_was_read_stays_while_a_folder_can_not_be_listed(run):
 def test_a_file_that_could_not_be_read_is_tried_again(run):
     store = write_store(run, 1, indexed=False)
     local = files_in(str(store.folder))
-    failures = ["records/000001-filters.json", "run.json"]
+    failures = ["records/000001-filters-0a1b2c3d.json", "run.json"]
 
     def read(path: str) -> bytes:
         name = path.removeprefix(f"{store.folder}/")
@@ -164,7 +164,7 @@ def test_a_file_that_could_not_be_read_is_tried_again(run):
         return local.read(path)
 
     reader = Reader(str(store.folder), Files(local.names, read))
-    assert set(reader.read().skipped) == {"records/000001-filters.json", "run.json"}
+    assert set(reader.read().skipped) == {"records/000001-filters-0a1b2c3d.json", "run.json"}
     assert reader.read() == read_store(str(store.folder))
 
 
@@ -180,7 +180,9 @@ def test_the_number_of_skipped_files_sent_is_bounded(tab, run):
 def test_records_of_a_newer_schema_are_left_out_with_the_reason(tab, run):
     store = write_store(run, 0, indexed=False)
     record = Record("filters", "conv1", 1, 1.0, 1, 1.8e9, seq=2).to_json()
-    (store.folder / "records/000002-filters.json").write_text(record.replace('"schema": 2', '"schema": 3'))
+    (store.folder / "records/000002-filters-0a1b2c3d.json").write_text(record.replace('"schema": 2', '"schema": 3'))
     (listed,) = tab.json("runs")["runs"]
-    assert listed["skipped"] == {"records/000002-filters.json": "schema 3; this version of lightning_viz reads 1 and 2"}
+    assert listed["skipped"] == {
+        "records/000002-filters-0a1b2c3d.json": "schema 3; this version of lightning_viz reads 1 and 2"
+    }
     assert seqs(tab) == [1]

@@ -95,7 +95,7 @@ def test_a_record_that_names_a_file_elsewhere_is_no_record(run, store, name):
 @pytest.mark.parametrize("target", ["../secret.png", "../../../../outside.png", "../../../../other/plugins/x.png"])
 def test_a_link_that_leads_out_of_the_store_is_not_followed(run, store, target):
     write_record(store, 0)
-    path = store.folder / "blobs/000001-filters-0.png"
+    path = store.folder / "blobs/000001-filters-0a1b2c3d-0.png"
     path.unlink()
     path.symlink_to(target)
     (path.parent / target).resolve().parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,13 @@ def test_a_linked_run_or_store_is_a_store(run, store, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["blobs/000001-filters-0.png", "records/000002-filters.json", "run.json", "index-1.jsonl"]
+    "name",
+    [
+        "blobs/000001-filters-0a1b2c3d-0.png",
+        "records/000002-filters-0a1b2c3d.json",
+        "run.json",
+        "index-1-0a1b2c3d.jsonl",
+    ],
 )
 def test_what_is_no_plain_file_is_not_waited_for(run, store, name):
     write_record(store, 0)
@@ -137,7 +143,12 @@ def test_what_is_no_plain_file_is_not_waited_for(run, store, name):
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("blobs/000001-filters-0.png", 64), ("index-1.jsonl", 64), ("records/000002-filters.json", 4), ("run.json", 4)],
+    [
+        ("blobs/000001-filters-0a1b2c3d-0.png", 64),
+        ("index-1-0a1b2c3d.jsonl", 64),
+        ("records/000002-filters-0a1b2c3d.json", 4),
+        ("run.json", 4),
+    ],
 )
 def test_a_huge_file_is_not_read(run, store, name, size, monkeypatch):
     write_record(store, 0)
@@ -159,7 +170,7 @@ def test_a_huge_file_is_not_read(run, store, name, size, monkeypatch):
 
 def test_a_missing_file_is_missing(run, store):
     write_record(store, 0)
-    (store.folder / "blobs/000001-filters-0.png").unlink()
+    (store.folder / "blobs/000001-filters-0a1b2c3d-0.png").unlink()
     assert fetch_blob(run) == (404, "The file of item 0 of record 1 is missing.")
 
 
@@ -180,7 +191,7 @@ def test_json_that_is_nested_deeply_does_not_hide_the_others(run, store, depth):
     nested = "[" * depth + "]" * depth
     record = write_record(store, 0)
     write_record(store, 1)
-    path = store.folder / "records/000001-filters.json"
+    path = store.folder / "records/000001-filters-0a1b2c3d.json"
     path.write_text(record.to_json().replace('"meta": {}', f'"meta": {{"deep": {nested}}}'))
     (store.folder / "run.json").write_text(f'{{"model": "Net", "hyper_parameters": {{"x": {nested}}}}}')
     tab = Tab(run.parent)

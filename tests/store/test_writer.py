@@ -1,6 +1,8 @@
+import re
 import resource
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +20,13 @@ def store(tmp_path):
 
 
 def files(store: Store) -> set[str]:
-    return {str(path.relative_to(store.folder)) for path in store.folder.rglob("*") if path.is_file()}
+    """The names, without the id of who wrote them."""
+    names = [str(path.relative_to(store.folder)) for path in store.folder.rglob("*") if path.is_file()]
+    return {without_writer(name) for name in names}
+
+
+def without_writer(name: str) -> str:
+    return re.sub(r"-[0-9a-f]{8}(?=[-.])", "", name)
 
 
 @contextmanager
@@ -34,11 +42,18 @@ def full_disk(size: int = 1024):
 
 def test_a_record_is_written_with_its_blobs_and_comes_back(store):
     written = store.write(RECORD, [(PICTURE, b"png"), (VALUES, b"npy")])
-    assert [item.file for item in written.items] == ["blobs/000001-filters-0.png", "blobs/000001-filters-1.npy"]
-    assert written == replace(RECORD, seq=1, items=written.items)
+    assert [item.file for item in written.items] == [
+        f"blobs/000001-filters-{store.writer}-0.png",
+        f"blobs/000001-filters-{store.writer}-1.npy",
+    ]
+    assert written == replace(RECORD, seq=1, items=written.items, writer=store.writer)
     assert replace(written.items[0], file="") == PICTURE
     assert (store.folder / written.items[1].file).read_bytes() == b"npy"
-    assert files(store) == {"records/000001-filters.json", *(item.file for item in written.items)}
+    assert files(store) == {
+        "records/000001-filters.json",
+        "blobs/000001-filters-0.png",
+        "blobs/000001-filters-1.npy",
+    }
     assert read_store(str(store.folder)).records == [written]
 
 
@@ -71,13 +86,13 @@ def test_a_blob_whose_record_was_never_written_is_not_overwritten(store):
         store.write(RECORD, broken())
     written = Store(store.folder).write(RECORD, [(PICTURE, b"second")])
     assert written.seq == 2
-    assert (store.folder / "blobs/000001-filters-0.png").read_bytes() == b"first"
+    assert (store.folder / f"blobs/000001-filters-{store.writer}-0.png").read_bytes() == b"first"
     assert read_store(str(store.folder)).records == [written]
 
 
 def test_the_index_takes_the_place_of_single_records(store):
     written = [store.write(replace(RECORD, batches=batches), [(PICTURE, b"png")]) for batches in range(3)]
-    blobs = {item.file for record in written for item in record.items}
+    blobs = {without_writer(item.file) for record in written for item in record.items}
     store.write_index()
     assert files(store) == {"index-1.jsonl", *blobs}
     assert read_store(str(store.folder)).records == written
@@ -86,12 +101,12 @@ def test_the_index_takes_the_place_of_single_records(store):
 def test_each_fit_adds_an_index_and_an_idle_one_adds_none(store):
     first = store.write(RECORD)
     store.write_index()
-    content = (store.folder / "index-1.jsonl").read_bytes()
+    content = (store.folder / f"index-1-{store.writer}.jsonl").read_bytes()
     second = store.write(replace(RECORD, batches=2))
     for _ in range(2):
         store.write_index()
         assert files(store) == {"index-1.jsonl", "index-2.jsonl"}
-    assert (store.folder / "index-1.jsonl").read_bytes() == content
+    assert (store.folder / f"index-1-{store.writer}.jsonl").read_bytes() == content
     assert read_store(str(store.folder)).records == [first, second]
 
 
@@ -122,7 +137,7 @@ def test_a_full_disk_leaves_the_earlier_records_and_no_half_file(store):
     with full_disk(), pytest.raises(OSError, match="too large"):
         store.write(replace(RECORD, batches=3, error="e" * 5000))
     assert not [name for name in files(store) if name.endswith(".tmp")]
-    assert all((store.folder / name).stat().st_size < 1000 for name in files(store))
+    assert all(path.stat().st_size < 1000 for path in store.folder.rglob("*.*"))
     assert read_store(str(store.folder)) == ([first], {}, {})
     later = store.write(replace(RECORD, batches=4), [(VALUES, b"x" * 5000)])
     assert (store.folder / later.items[0].file).read_bytes() == b"x" * 5000
@@ -138,6 +153,35 @@ def test_a_full_disk_while_the_index_is_written_loses_nothing(store):
     store.write_index()
     assert read_store(str(store.folder)).records == written
     assert files(store) == {"index-1.jsonl"}
+
+
+def test_two_that_write_at_the_same_time_overwrite_nothing(store):
+    stores = [store, Store(store.folder)]
+    written = [
+        one.write(replace(RECORD, layer=layer, batches=batches), [(PICTURE, f"{layer} {batches}".encode())])
+        for batches in range(3)
+        for one, layer in zip(stores, ("left", "right"), strict=True)
+    ]
+    for one in stores:
+        one.write_index()
+    assert len({record.items[0].file for record in written}) == 6
+    for record in written:
+        assert (store.folder / record.items[0].file).read_bytes() == f"{record.layer} {record.batches}".encode()
+    assert read_store(str(store.folder)).records == sorted(written, key=lambda record: record.identity)
+
+
+def test_an_index_takes_what_another_one_gathers_meanwhile(store, monkeypatch):
+    written, other, remove = store.write(RECORD), Store(store.folder), Path.unlink
+
+    def unlink(path, **options):
+        monkeypatch.setattr(Path, "unlink", remove)
+        other.write_index()
+        remove(path, **options)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    store.write_index()
+    assert read_store(str(store.folder)) == ([written], {}, {})
+    assert not list((store.folder / "records").iterdir())
 
 
 def test_leftovers_of_a_killed_run_are_no_hindrance(store):

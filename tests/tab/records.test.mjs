@@ -17,6 +17,18 @@ test("records are found by method and layer, in the order of epochs", () => {
   assert.deepEqual(records.history(list, "none", "conv"), []);
 });
 
+test("each callback of a method has rows of its own, and failures of its own", () => {
+  const named = (name, layer, parts = {}) => records.inRow(at(1, { name, layer, ...parts }));
+  const rows = [["filters", "conv"], ["filters shared", "conv"], ["mine", "conv"], ["filters fc", "fc"], ["filters shared", ""]].map(([name, layer]) => named(name, layer).layer);
+  assert.deepEqual(rows, ["conv", "conv · shared", "conv · mine", "fc", ""]);
+  const list = [named("filters", "conv"), named("mine", "conv"), named("mine", "", { error: "gone", epoch: 2 })];
+  assert.deepEqual(records.layersOf([list], "filters"), ["conv", "conv · mine"]);
+  for (const find of [records.recordAt, records.latestUntil]) {
+    assert.equal(find(list, "filters", "conv", 2).error, null);
+    assert.equal(find(list, "filters", "conv · mine", 2).error, "gone");
+  }
+});
+
 test("a layer whose every drawing failed has nothing to see", () => {
   assert.deepEqual(records.layersOf([[at(0, { error: "gone" }), at(0, { layer: "fc" })]], "filters"), ["fc"]);
 });

@@ -3,7 +3,7 @@
 import { fetchKept, fetchRecords, fetchRuns, fetchSeries, fetchTags } from "../io/api.js";
 import { onDataReloaded, visible } from "../io/host.js";
 import { pairsFromEpochScalar } from "../model/epochs.js";
-import { recordsFromKept } from "../model/records.js";
+import { inRow, recordsFromKept } from "../model/records.js";
 import { currentTag, shownRuns } from "../model/selection.js";
 import { assignEntry, linkLost, recordsCame, runsCame, seriesKey } from "../model/state.js";
 
@@ -94,7 +94,7 @@ export function startLive({ get, dispatch }) {
     if (run.last_seq === last && run.started === started) return;
     // A run that was deleted and written anew begins later, however far it has come.
     const anew = last < 0 || run.last_seq < last || run.started !== started;
-    const records = await fetchRecords(name, anew ? 0 : last);
+    const records = (await fetchRecords(name, anew ? 0 : last)).map(inRow);
     seen.set(name, { last: run.last_seq, started: run.started });
     dispatch(recordsCame, name, records, anew);
   }

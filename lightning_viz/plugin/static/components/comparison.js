@@ -63,7 +63,7 @@ function rowsOf(view, lists) {
 }
 
 export const OtherProbes = () => html`<p class="notice">
-  These runs were not drawn from the same probe images, so compare their pictures with care.
+  These pictures were not drawn from the same probe images, so compare them with care.
 </p>`;
 
 /**

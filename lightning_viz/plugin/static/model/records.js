@@ -25,6 +25,29 @@ function indexed(records) {
   return methods;
 }
 
+/**
+ * A record as the page knows it: what it calls a layer is a row, one for each callback that draws the layer. The name of a
+ * callback follows where it has one of its own; without its method, and without the layer, if that is all it says.
+ * @param {Rec} record
+ * @returns {Rec}
+ */
+export function inRow(record) {
+  const { method, name, layer } = record;
+  const own = name.startsWith(`${method} `) ? name.slice(method.length + 1) : name;
+  return !layer || name === method || own === layer ? record : { ...record, layer: `${layer} · ${own}` };
+}
+
+/**
+ * The drawings of a row that failed before they had a layer.
+ * @param {Rec[]} records
+ * @param {string} method
+ * @param {string} layer
+ */
+function failedBefore(records, method, layer) {
+  const name = history(records, method, layer)[0]?.name;
+  return history(records, method, "").filter((one) => one.error && (name === undefined || one.name === name));
+}
+
 /** @param {Rec[]} records */
 export const methodsOf = (records) => [...indexed(records).keys()];
 
@@ -69,7 +92,7 @@ export function recordAt(records, method, layer, epoch) {
   const here = history(records, method, layer).filter((record) => record.epoch === epoch);
   const record = here.findLast((one) => !one.error) ?? null;
   // A drawing that failed before it had a layer is recorded without one.
-  const failed = [...here, ...history(records, method, "")].findLast((one) => one.error && one.epoch === epoch);
+  const failed = [...here, ...failedBefore(records, method, layer)].findLast((one) => one.error && one.epoch === epoch);
   return { record, error: record ? null : (failed?.error ?? null) };
 }
 
@@ -87,9 +110,10 @@ export function recordAt(records, method, layer, epoch) {
  * @returns {Found}
  */
 export function latestUntil(records, method, layer, epoch) {
-  const until = (/** @type {string} */ name) => history(records, method, name).filter((one) => one.epoch <= epoch);
-  const record = until(layer).findLast((one) => !one.error) ?? null;
-  const failed = [...until(""), ...until(layer)].filter((one) => one.error && one.epoch > (record?.epoch ?? -Infinity)).at(-1);
+  const until = (/** @type {Rec[]} */ found) => found.filter((one) => one.epoch <= epoch);
+  const here = until(history(records, method, layer));
+  const record = here.findLast((one) => !one.error) ?? null;
+  const failed = [...until(failedBefore(records, method, layer)), ...here].filter((one) => one.error && one.epoch > (record?.epoch ?? -Infinity)).at(-1);
   return { record, error: failed?.error ?? null, at: failed?.epoch };
 }
 

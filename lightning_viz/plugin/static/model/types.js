@@ -20,7 +20,7 @@
  * @property {number} seq
  * @property {string} method
  * @property {string} name  What tells two callbacks of a method apart.
- * @property {string} layer
+ * @property {string} layer  And what tells its callback from others that draw the layer; see `inRow`.
  * @property {number} epoch
  * @property {number} step
  * @property {string | null} probe
@@ -41,7 +41,8 @@
  * @typedef {{units: number[], positions: number[][], activations: Num[], bounds: Record<string, Num>, boxes: number[][], size: number[]}} ReconstructionMeta  By image; bounds by rule.
  * @typedef {{units: number[], k: number, tile: number[], box: number[], images: number, unit_count: number}} PatchesMeta  Of patches and evolution.
  * @typedef {{points: {hash: string, count: number, thumbnail: number[] | null, columns: number}, class_names: string[] | null}} EmbeddingMeta
- * @typedef {Partial<FiltersMeta & ActivationsMeta & OcclusionMeta & ReconstructionMeta & PatchesMeta & EmbeddingMeta>} Meta
+ * @typedef {{left_out: Record<string, number[]>}} AnyMeta  The shapes of values that were too large to be kept, by name.
+ * @typedef {Partial<AnyMeta & FiltersMeta & ActivationsMeta & OcclusionMeta & ReconstructionMeta & PatchesMeta & EmbeddingMeta>} Meta
  *
  * @typedef {{label: number | null, shown: number, predicted: number, label_name: string | null, shown_name: string,
  *   predicted_name: string, shown_probability: Num, predicted_probability: Num}} Prediction  The map is about the class `shown`.

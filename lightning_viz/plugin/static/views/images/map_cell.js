@@ -37,7 +37,8 @@ const frameStyle = ({ top, left, height, width }) => `--top:${top};--left:${left
 export function MapCell({ column, found, image, size, shared, opacity, photographed, label }) {
   const { record, item, values, why } = found;
   const { kind } = column;
-  const photograph = usePhotograph(kind.over ? photographed : null, image);
+  // Two callbacks of one run may have looked at different images.
+  const photograph = usePhotograph(kind.over ? (record?.photographs ? record : photographed) : null, image);
   const there = values !== null && image < values.shape[0];
   const draw = useMemo(() => {
     if (!there || photograph === undefined) return null;

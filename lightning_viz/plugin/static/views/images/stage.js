@@ -51,7 +51,7 @@ export function ImageStage({ state, view, epoch, blobs, runs, lists, go }) {
   const sizes = useMemo(() => lists.map(imagesOf), [state.records, state.runs, state.chosen, state.automatic]);
   const shared = (state.scale ?? view.scales?.usual) !== "own";
   const lines = runs.flatMap((run, place) => (sizes[place].count ? [lineOf(run, lists[place], sizes[place])] : []));
-  const others = runs.map((run, place) => ({ run, records: lists[place] })).filter((_, place) => !sizes[place].count);
+  const others = runs.map((run, place) => ({ run, records: lists[place] })).filter(({ records }, place) => !sizes[place].count || records.some((one) => one.epoch === epoch && one.meta.left_out && onlyPictures(one)));
   const photographs = lines.some((line) => line.photographed);
   const width = columnWidth();
   const heights = lines.map((line) => Math.max(48, Math.round((width * line.height) / line.width)));
