@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_viz.callbacks.predictions import Prediction, caption, check_activation, predict
+from lightning_viz.callbacks.predictions import Prediction, Predictions, caption, check_activation, predict
 from lightning_viz.data.probe import Probe
 from lightning_viz.functional.attribution import grad_cam, grad_cam_layer, saliency
 from lightning_viz.introspection.outputs import Activation, Reshape
@@ -35,11 +35,10 @@ class ClassMaps(VizCallback):
         check_activation(activation, type(self).__name__)
         self.activation: Activation = activation
 
-    def predict(self, context: Context) -> tuple[list[Prediction], Tensor]:
-        """Say what the model takes the images for, and which class the map of each is about."""
-        known = _shown_before(context.before.values())
-        known = known if known is not None and len(known) == len(context.probe.images) else None
-        return predict(context.model, context.probe, known, self.activation, type(self).__name__)
+    def predict(self, context: Context) -> Predictions:
+        """Say what the model takes the images for, and what the map of each is about."""
+        before = _shown_before(context.before.values(), len(context.probe.images))
+        return predict(context.model, context.probe, before, self.activation)
 
     def drawing(
         self,
@@ -68,18 +67,18 @@ class ClassMaps(VizCallback):
         )
 
 
-def _shown_before(drawings: Iterable[Drawing]) -> Tensor | None:
-    """Which classes the maps were about when first drawn, without labels; with labels there is nothing to remember."""
+def _shown_before(drawings: Iterable[Drawing], count: int) -> Tensor | None:
+    """What the maps of images without a label were about when first drawn."""
     predictions: list[Any] = next((one.meta["predictions"] for one in drawings if "predictions" in one.meta), [])
-    if not predictions or any(one["label"] is not None for one in predictions):
+    if len(predictions) != count:
         return None
-    return torch.tensor([one["shown"] for one in predictions])
+    return torch.tensor([one["shown"] if one["label"] is None else -1 for one in predictions])
 
 
 class Saliency(ClassMaps):
     """Show how much each pixel of the probe's images moves the score of their class, epoch by epoch.
 
-    The class is the image's label; without labels it is the prediction, fixed when first drawn.
+    The class is the image's label; without labels it is the largest output, fixed when first drawn.
 
     Args:
         layers: Not needed by this method.
@@ -117,7 +116,7 @@ class Saliency(ClassMaps):
     def draw(self, context: Context) -> Iterator[Drawing]:
         """Draw one map per image, white where the score depends most on the pixel."""
         probe = context.probe
-        predictions, classes = self.predict(context)
+        predictions, classes, _ = self.predict(context)
         maps = saliency(context.model, probe.images, classes, probe.output).cpu()
         pictures = [heat_map(one, vmin=0, colours="grey") for one in maps]
         yield self.drawing(
@@ -128,7 +127,7 @@ class Saliency(ClassMaps):
 class GradCAM(ClassMaps):
     """Show which places of the probe's images speak for their class, epoch by epoch, on one scale.
 
-    The class is the image's label; without labels it is the prediction, fixed when first drawn.
+    The class is the image's label; without labels it is the largest output, fixed when first drawn.
 
     Args:
         layers: Names or globs of layers with feature maps. When omitted: the last one that the scores depend on.
@@ -178,7 +177,7 @@ class GradCAM(ClassMaps):
     def draw(self, context: Context) -> Iterator[Drawing]:
         """Draw one map per image over the image, all of a layer on one scale from 0."""
         model, probe = context.model, context.probe
-        predictions, classes = self.predict(context)
+        predictions, classes, _ = self.predict(context)
         photographs = [image_picture(one) for one in probe.unnormalised()[0]]
         for layer in context.layers or [self._default_layer(context)]:
             maps = grad_cam(model, layer, probe.images, classes, probe.output, self.reshape).cpu()

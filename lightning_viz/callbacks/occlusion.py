@@ -74,7 +74,7 @@ class Occlusion(ClassMaps):
     def draw(self, context: Context) -> Iterator[Drawing]:
         """Draw the fall of the probability over each image, all on one scale from 0."""
         probe = context.probe
-        predictions, classes = self.predict(context)
+        predictions, classes, activation = self.predict(context)
         square = self.square or max(1, round(min(probe.images.shape[2:]) / 7))
         stride = self.stride or max(1, square // 2)
         found = occlusion_map(
@@ -84,14 +84,15 @@ class Occlusion(ClassMaps):
             square,
             stride,
             self.fill,
-            activation=self.activation,
+            activation=activation,
             output=probe.output,
         )
         drop = found.drop.cpu()
         most = float(drop.nan_to_num(0, 0, 0).max())
         photographs = [image_picture(one) for one in probe.unnormalised()[0]]
         pictures = [overlay(photograph, one, vmax=most) for photograph, one in zip(photographs, drop, strict=True)]
-        scale = f"fall of the probability, dark to bright: 0 to {most:.3g}; square {square}, stride {stride}"
+        what = "probability" if predictions[0]["shown_probability"] is not None else "output"
+        scale = f"fall of the {what}, dark to bright: 0 to {most:.3g}; square {square}, stride {stride}"
         drawing = self.drawing("output", drop, pictures, scale, predictions, probe)
         values = {"drop": drop, "probability": found.probability, "predicted": found.predicted}
         names = probe.class_names

@@ -16,6 +16,7 @@ __all__ = [
     "check_images",
     "class_scores",
     "find_scores",
+    "is_dense",
     "look_up",
     "one_per_image",
     "probabilities",
@@ -32,6 +33,9 @@ Activation = Literal["softmax", "sigmoid", "none"]
 
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 
+USUAL = ("logits", "out")
+"""What the scores are called in the outputs of transformers and of torchvision's segmentation."""
+
 PREFIXES = 8
 """Tokens that are no place of the image (class, registers) stand before the others."""
 
@@ -39,9 +43,11 @@ PREFIXES = 8
 def find_scores(returned: Any, output: Output | None, who: str) -> Tensor:
     """Find the class scores in what a model returned.
 
+    Of a dense map (a segmentation, a reconstruction) it is the mean of each channel; for a pixel give a function.
+
     Args:
         returned: A tensor, or a dict, tuple or object that holds it.
-        output: Where; not needed for a tensor.
+        output: Where; not needed for a tensor, nor for what is called ``logits`` or ``out``.
         who: Begins the error message and names the argument, e.g. ``"saliency"``.
 
     Returns:
@@ -65,6 +71,8 @@ def find_scores(returned: Any, output: Output | None, who: str) -> Tensor:
         )
     if found.ndim == 1:
         found = found[:, None]
+    if found.ndim > 3:
+        found = found.flatten(2).mean(2)
     if found.ndim != 2:
         raise ValueError(
             f"{who}: the class scores must be (N, classes); the model's are {tuple(found.shape)}. "
@@ -77,12 +85,21 @@ def look_up(returned: Any, output: Output | None) -> Any:
     """Give what ``output`` says of what a model returned; None where there is no such thing."""
     if callable(output):
         return output(returned)
+    if output is None and not isinstance(returned, Tensor):
+        usual = (look_up(returned, name) for name in USUAL)
+        return next((found for found in usual if isinstance(found, Tensor)), returned)
     if output is None or isinstance(returned, Tensor):
         return returned
     try:
         return returned[output]
     except (KeyError, IndexError, TypeError):
         return getattr(returned, output, None) if isinstance(output, str) else None
+
+
+def is_dense(returned: Any, output: Output | None) -> bool:
+    """Whether what a model returned is a map with places rather than one row of scores for each image."""
+    found = look_up(returned, output)
+    return isinstance(found, Tensor) and found.ndim > 2
 
 
 def class_scores(scores: Tensor, classes: int | Sequence[int] | Tensor | None, who: str) -> tuple[Tensor, Tensor]:

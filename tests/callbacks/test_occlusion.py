@@ -7,6 +7,7 @@ from contract.harness import contents, fit
 from helpers.drawings import only
 from helpers.networks import convnet
 from helpers.occluding import loop
+from torch import nn
 
 from lightning_viz import Occlusion, Probe
 from lightning_viz.render import image_picture, mosaic, overlay
@@ -52,7 +53,7 @@ def test_what_a_reader_needs_is_kept():
 
 
 def test_without_labels_the_class_is_fixed_when_first_drawn():
-    callback, model, probe = Occlusion(square=6, stride=6), convnet(), Probe(IMAGES)
+    callback, model, probe = Occlusion(square=6, stride=6), convnet(), Probe(IMAGES, class_names=list("abcde"))
     first = model(IMAGES).argmax(1).tolist()
     before = only(callback, model, probe)
     with torch.no_grad():
@@ -61,6 +62,17 @@ def test_without_labels_the_class_is_fixed_when_first_drawn():
     assert [one["shown"] for one in before.meta["predictions"]] == first
     assert [one["shown"] for one in after.meta["predictions"]] == first
     assert after.values["probability"].max() < 1e-6 < before.values["probability"].min()
+
+
+def test_what_is_no_class_score_is_followed_as_it_is():
+    model = nn.Sequential(*convnet()[:-1], nn.LazyLinear(1))
+    model(IMAGES)
+    drawn = only(Occlusion(square=6, stride=6), model.eval(), Probe(IMAGES))
+    hidden = IMAGES.clone()
+    hidden[:, :, :6, :6] = 0
+    expected = model(hidden)[:, 0].detach()
+    torch.testing.assert_close(torch.from_numpy(drawn.values["probability"])[:, 0, 0], expected, atol=1e-5, rtol=1e-5)
+    assert "fall of the output" in drawn.captions[0]
 
 
 @pytest.mark.parametrize(

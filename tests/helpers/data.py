@@ -11,14 +11,15 @@ SCORES = torch.tensor([[1.0, 3.0, 2.0], [0.5, -1.0, 0.0]])
 
 RETURNED = [
     (None, SCORES),
-    ("logits", {"loss": 0.1, "logits": SCORES}),
+    ("votes", {"loss": 0.1, "votes": SCORES}),
+    (None, {"loss": 0.1, "logits": SCORES}),
     (1, ("features", SCORES)),
     (-1, ["x", SCORES]),
 ]
 """Where the scores are in what a model returned."""
 
 NOT_RETURNED = [
-    (None, {"loss": 0.1, "logits": SCORES}, "a dict with keys 'loss', 'logits', and output=None gives a dict"),
+    (None, {"loss": 0.1, "votes": SCORES}, "a dict with keys 'loss', 'votes', and output=None gives a dict"),
     ("scores", {"logits": SCORES}, "a dict with keys 'logits', and output='scores' gives a NoneType"),
     (2, (SCORES,), "a tuple, and output=2 gives a NoneType"),
     ("logits", (SCORES,), "a tuple, and output='logits' gives a NoneType"),

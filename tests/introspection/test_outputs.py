@@ -54,7 +54,18 @@ def patch_grids(height: int, width: int) -> dict[int, tuple[int, int]]:
         (0, Named(SCORES, None)),
         (lambda returned: returned[0]["head"], [{"head": SCORES}]),
     ],
-    ids=["tensor", "key", "index", "from the end", "whole key", "attribute", "named tuple", "its index", "function"],
+    ids=[
+        "tensor",
+        "key",
+        "usual key",
+        "index",
+        "from the end",
+        "whole key",
+        "attribute",
+        "named tuple",
+        "its index",
+        "function",
+    ],
 )
 def test_scores_are_found_by_key_index_attribute_or_function(output, returned):
     assert find_scores(returned, output, "saliency") is SCORES
@@ -80,7 +91,18 @@ def test_scores_that_are_not_there_are_described_with_the_cure(output, returned,
         find_scores(returned, output, "saliency")
 
 
-@pytest.mark.parametrize("shape", [(), (2, 3, 4), (2, 3, 4, 5)])
+@pytest.mark.parametrize("places", [(4, 5), (2, 4, 3)])
+def test_a_dense_map_is_asked_about_the_mean_of_each_channel(places):
+    dense = torch.randn(2, 3, *places)
+    expected = torch.stack([torch.stack([channel.mean() for channel in image]) for image in dense])
+    torch.testing.assert_close(find_scores({"out": dense, "aux": -dense}, None, "saliency"), expected)
+    torch.testing.assert_close(
+        find_scores(dense, lambda maps: maps[..., 1, 2], "saliency")[:, -1:],
+        dense[:, -1:, ..., 1, 2] if len(places) == 2 else dense[:, -1:, :, 1, 2].mean(2),
+    )
+
+
+@pytest.mark.parametrize("shape", [(), (2, 3, 4)])
 def test_scores_of_another_shape_are_refused_with_the_cure(shape):
     with pytest.raises(ValueError, match=r"^Probe: .*\(N, classes\).*are \(.*Reduce.*Probe\(output=...\)") as raised:
         find_scores(torch.zeros(shape), None, "Probe")

@@ -45,7 +45,7 @@
  * @typedef {Partial<AnyMeta & FiltersMeta & ActivationsMeta & OcclusionMeta & ReconstructionMeta & PatchesMeta & EmbeddingMeta>} Meta
  *
  * @typedef {{label: number | null, shown: number, predicted: number, label_name: string | null, shown_name: string,
- *   predicted_name: string, shown_probability: Num, predicted_probability: Num}} Prediction  The map is about the class `shown`.
+ *   predicted_name: string, shown_score: Num, predicted_score: Num, shown_probability: Num, predicted_probability: Num}} Prediction  The map is about the class `shown`.
  *
  * @typedef {{images: {tag: string, step: number, wall_time: number, key: string}[], limit: number}} Kept
  * @typedef {{steps: number[], values: (number | string)[]}} Series

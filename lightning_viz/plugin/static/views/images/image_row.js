@@ -2,7 +2,7 @@
 
 import { Mark } from "../../components/run_mark.js";
 import { useVisible } from "../../components/use_visible.js";
-import { share } from "../../render/text.js";
+import { number, share } from "../../render/text.js";
 import { html, useRef } from "../../vendor/htm-preact-3.1.1.js";
 import { boxOf, frameOf } from "./columns.js";
 import { MapCell, PhotographCell } from "./map_cell.js";
@@ -65,16 +65,20 @@ function partsOf(line, columns, image) {
   return [...new Map(frames.map((frame) => [JSON.stringify(frame), frame])).values()];
 }
 
+/** Where outputs are no class scores there is no probability. @type {(probability: Num, score: Num) => string} */
+const strength = (probability, score) => (probability == null ? number(score) : share(probability));
+
 /** The run, and what it takes the image for. @param {{line: Line, prediction: Prediction | undefined}} props */
 function Said({ line, prediction }) {
   const wrong = prediction && prediction.label != null && prediction.label !== prediction.predicted;
   const other = prediction && prediction.shown !== prediction.predicted;
+  const shown = prediction ? strength(prediction.shown_probability, prediction.shown_score) : "";
   return html`<div class="prediction" title=${line.run.run}>
     <${Mark} place=${line.place} /><span class="hidden">${line.run.run}: </span>
     ${prediction && html`<div>
       <p class=${wrong ? "prediction-wrong" : ""}><span class="ellipsis" title=${prediction.predicted_name}>${prediction.predicted_name}</span></p>
-      <p class=${wrong ? "prediction-wrong" : ""}>${share(prediction.predicted_probability)}${wrong && html` <svg width="10" height="10" viewBox="0 0 10 10" role="img" aria-label="wrong"><path d="M1 1L9 9M9 1L1 9" /></svg>`}</p>
-      ${other && html`<p class="dim ellipsis" title=${`${prediction.shown_name} ${share(prediction.shown_probability)}`}>${share(prediction.shown_probability)} ${prediction.shown_name}</p>`}
+      <p class=${wrong ? "prediction-wrong" : ""}>${strength(prediction.predicted_probability, prediction.predicted_score)}${wrong && html` <svg width="10" height="10" viewBox="0 0 10 10" role="img" aria-label="wrong"><path d="M1 1L9 9M9 1L1 9" /></svg>`}</p>
+      ${other && html`<p class="dim ellipsis" title=${`${prediction.shown_name} ${shown}`}>${shown} ${prediction.shown_name}</p>`}
     </div>`}
   </div>`;
 }
