@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from lightning_viz.functional.backward.rules import Rule, gradient_of, rectified_by
+from lightning_viz.functional.backward.batch_mixing import first_alone, is_close
+from lightning_viz.functional.backward.rules import Rule, gradient_of, no_way, rectified_by
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import NoLayerError, capture, find_layer, last_call, named_layers
 from lightning_viz.introspection.outputs import Output, Reshape, as_maps, check_images, class_scores, find_scores
@@ -84,11 +85,14 @@ def grad_cam(
     if layer is None:
         layer = grad_cam_layer(model, images, output, reshape)
     module = find_layer(model, layer, nn.Module, who="grad_cam")
-    with isolated(model), capture(model, layer) as outputs:
-        score = _summed_score(model, _leaf(images), classes, output, "grad_cam")
+    with isolated(model):
+        alone = first_alone(partial(_scores, model, output, "grad_cam"), images)
+        with capture(model, layer) as outputs:
+            scores = _scores(model, output, "grad_cam", _leaf(images))
         captured = last_call(outputs, layer, "grad_cam")
         size = images.shape[2:]
-        gradients = as_maps(_gradient(score, captured, "grad_cam"), size, reshape, "grad_cam", module).float()
+        gradients = _own_gradients(scores, classes, captured, alone, "grad_cam")
+        gradients = as_maps(gradients, size, reshape, "grad_cam", module).float()
         maps = as_maps(captured.detach(), size, reshape, "grad_cam", module).float()
     weights = gradients.mean((2, 3), keepdim=True)
     return (weights * maps).sum(1).clamp(min=0)
@@ -225,22 +229,25 @@ def _image_gradient(
 ) -> Tensor:
     check_images(images, who)
     with isolated(model), rectified_by(rule, model):
+        alone = first_alone(partial(_scores, model, output, who), images)
         leaf = _leaf(images)
-        score = _summed_score(model, leaf, classes, output, who)
-        return _gradient(score, leaf, who).float()
+        scores = _scores(model, output, who, leaf)
+        return _own_gradients(scores, classes, leaf, alone, who).float()
 
 
-def _summed_score(model: nn.Module, leaf: Tensor, classes: Classes, output: Output | None, who: str) -> Tensor:
-    """Run the model on a copy (it may work in place). Summed: in eval mode each image has its own derivatives."""
-    picked, _ = class_scores(find_scores(model(leaf.clone()), output, who), classes, who)
-    return picked.sum()
+def _scores(model: nn.Module, output: Output | None, who: str, images: Tensor) -> Tensor:
+    return find_scores(model(images.clone()), output, who)  # a copy, since it may work in place
 
 
-def _gradient(score: Tensor, source: Tensor, who: str) -> Tensor:
-    _check_derivative(score, who)
-    return gradient_of(score, source, who=who)
+def _own_gradients(scores: Tensor, classes: Classes, source: Tensor, alone: Tensor | None, who: str) -> Tensor:
+    """Differentiate each image's score with respect to its own row of the source."""
+    picked, _ = class_scores(scores, classes, who)
+    if alone is None or is_close(scores[0], alone):
+        return gradient_of(picked.sum(), source, who=who)
+    rows = [gradient_of(one, source, retain_graph=True, who=who)[image] for image, one in enumerate(picked)]
+    return torch.stack(rows)
 
 
 def _check_derivative(scores: Tensor, who: str) -> None:
     if not scores.requires_grad:
-        raise ValueError(f"{who}: the scores have no derivative. Does forward use no_grad, detach or argmax?")
+        raise ValueError(no_way(who))

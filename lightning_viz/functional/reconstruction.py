@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from lightning_viz.functional.aten.boxes import Pairs
 from lightning_viz.functional.aten.windows import NotFollowedError
+from lightning_viz.functional.backward.batch_mixing import first_alone, is_close
 from lightning_viz.functional.backward.ops import keep_for
 from lightning_viz.functional.backward.plan import BackwardPlan, plan_backward, run_backward
 from lightning_viz.functional.backward.rules import RULES, Rule, check_rule, gradient_of, rectified_by
@@ -59,7 +61,8 @@ def reconstruct(
         output: Where the scores are in what the model returns: a key, an index or a function.
 
     Returns:
-        ``(P, C, H, W)`` float32, linear in the activation. It is signed; zero where nothing arrived.
+        ``(P, C, H, W)`` float32, linear in the activation; of a class it starts from 1. It is signed; zero where
+        nothing arrived.
 
     Raises:
         ValueError: No such layer, unit, place, image or rule; images of the wrong shape.
@@ -212,15 +215,17 @@ def _by_autograd(
     model: nn.Module, layer: str | None, images: Tensor, pairs: _Pairs, rule: Rule, output: Output | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     leaf = images.detach().clone().requires_grad_()
+    alone = first_alone(partial(_run, model, layer, output), images)
     with rectified_by(rule, model):
-        captured = _run(model, layer, leaf, output)
+        captured = _run(model, layer, output, leaf)
         module = None if layer is None else model.get_submodule(layer)
         maps = as_maps(captured, images.shape[2:], None, WHO, module, CURE)
-        if not maps.requires_grad:
-            raise ValueError(f"{WHO}: {layer or 'the output'} has no derivative. Does forward use no_grad or detach?")
         seeds, units = pairs.seeds(maps.detach()), pairs.settle(maps.detach())[1]
+        if layer is None:
+            seeds = torch.ones_like(seeds)  # a score may be negative, and is no activation
         # A pass takes one pair of each image.
-        turns = list(_turns(pairs.image_ids))
+        mixed = alone is not None and not is_close(captured[0], alone)
+        turns = list(torch.split(torch.arange(len(units)), 1) if mixed else _turns(pairs.image_ids))
         for number, turn in enumerate(turns):
             signal = torch.zeros_like(maps)
             signal[pairs.image_ids[turn], units[turn]] = seeds[turn].reshape(-1, *maps.shape[2:])
@@ -229,7 +234,7 @@ def _by_autograd(
             yield turn, down[pairs.image_ids[turn]]
 
 
-def _run(model: nn.Module, layer: str | None, leaf: Tensor, output: Output | None) -> Tensor:
+def _run(model: nn.Module, layer: str | None, output: Output | None, leaf: Tensor) -> Tensor:
     if layer is None:
         return find_scores(model(leaf.clone()), output, WHO)
     with capture(model, layer) as outputs:

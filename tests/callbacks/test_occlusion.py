@@ -71,7 +71,7 @@ def test_what_is_no_class_score_is_followed_as_it_is():
     hidden = IMAGES.clone()
     hidden[:, :, :6, :6] = 0
     expected = model(hidden)[:, 0].detach()
-    torch.testing.assert_close(torch.from_numpy(drawn.values["probability"])[:, 0, 0], expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(drawn.values["probability"][:, 0, 0], expected, atol=1e-5, rtol=1e-5)
     assert "fall of the output" in drawn.captions[0]
 
 

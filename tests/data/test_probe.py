@@ -338,6 +338,6 @@ def test_scores_that_are_not_there_are_described(output, returned, message):
 
 
 def test_scores_must_be_one_row_per_image():
-    with pytest.raises(ValueError, match=r"Probe: .* must be \(N, classes\); .* \(5, 3, 12, 20\).*output="):
-        Probe().scores(IMAGES)
+    with pytest.raises(ValueError, match=r"Probe: .* must be \(N, classes\); .* \(5, 3, 240\).*output="):
+        Probe().scores(IMAGES.flatten(2))
     assert Probe().scores(SCORES[:, 0]).tolist() == SCORES[:, :1].tolist()

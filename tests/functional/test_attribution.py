@@ -1,6 +1,8 @@
+import re
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 
 import pytest
 import torch
@@ -8,12 +10,14 @@ import torchvision
 from captum.attr import GuidedGradCam, LayerGradCam, Saliency
 from helpers.checks import assert_same_map, left_as_found
 from helpers.known import PHOTOS, small_swin, small_vit, torchvision_model
-from helpers.networks import Calls, convnet, in_training
+from helpers.networks import Calls, Does, convnet, in_training
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+from torch.utils.checkpoint import checkpoint
 
-from lightning_viz.functional import grad_cam, guided_grad_cam, saliency
+from lightning_viz.functional import grad_cam, guided_grad_cam, reconstruct, saliency
 from lightning_viz.functional.attribution import grad_cam_layer
+from lightning_viz.functional.backward.rules import RULES
 
 IMAGES = torch.randn(2, 3, 12, 20, generator=torch.Generator().manual_seed(0))
 
@@ -208,8 +212,8 @@ def test_the_scores_may_be_anywhere_in_what_the_model_returns(pack, output, meth
 @pytest.mark.parametrize("method", METHODS)
 def test_where_the_scores_are_must_be_said(method):
     who = "saliency" if method == "saliency" else "grad_cam"
-    model = Returning(deep(), lambda scores: {"logits": scores})
-    with pytest.raises(TypeError, match=rf"{who}: the model returned a dict with keys 'logits'.*{who}\(output=...\)"):
+    model = Returning(deep(), lambda scores: {"votes": scores})
+    with pytest.raises(TypeError, match=rf"{who}: the model returned a dict with keys 'votes'.*{who}\(output=...\)"):
         METHODS[method](model, IMAGES)
 
 
@@ -230,6 +234,70 @@ def test_wrong_arguments_are_refused_and_the_model_is_left_as_found(call, messag
     model = deep().train()
     with left_as_found(model), pytest.raises(ValueError, match=message):
         call(model)
+
+
+def _without_gradients(body: nn.Module, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return body(x)
+
+
+CUT_OFF = {
+    "a body under no_grad": lambda s, x: s.head(_without_gradients(s.body, x)),
+    "a detached body": lambda s, x: s.head(s.body(x).detach()),
+    "detached images": lambda s, x: s.head(s.body(x.detach())),
+    "NumPy": lambda s, x: s.head(s.body(torch.from_numpy(x.detach().numpy().copy()))),
+    "inference mode": lambda s, x: s.head(torch.inference_mode()(s.body)(x).clone()),
+    "a checkpoint whose way back only backward() knows": lambda s, x: s.head(checkpoint(s.body, x, use_reentrant=True)),
+}
+
+
+@pytest.mark.parametrize("does", CUT_OFF.values(), ids=CUT_OFF)
+@pytest.mark.parametrize(
+    "method",
+    [
+        lambda model: saliency(model, IMAGES, 1),
+        lambda model: guided_grad_cam(model, "body.1", IMAGES, 1),
+        lambda model: grad_cam(model, "body.0", IMAGES, 1),
+        *(partial(reconstruct, layer=None, images=IMAGES, units=1, rule=rule) for rule in RULES),
+    ],
+    ids=["saliency", "guided_grad_cam", "grad_cam", *RULES],
+)
+def test_where_no_derivative_comes_down_it_says_so_and_shows_no_zeros(does, method):
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = Does(does, body=body, head=nn.Linear(6, 4)).eval()
+    try:
+        found = method(model)
+    except (ValueError, RuntimeError) as error:
+        assert re.search("no_grad, detach, NumPy|use_reentrant=False", str(error))
+    else:
+        assert found.any()
+
+
+MIXING = {
+    "batch statistics": lambda s, x: s.head(s.norm(s.body(x)).relu().mean((2, 3))),
+    "less the mean of the batch": lambda s, x: s.head((s.body(x) - s.body(x).mean(0)).relu().mean((2, 3))),
+    "likeness to the others": lambda s, x: s.head(s.body(x).relu().mean((2, 3)).softmax(0)),
+}
+
+
+@pytest.mark.parametrize("does", MIXING.values(), ids=MIXING)
+def test_where_a_batch_mixes_its_images_each_has_the_derivative_of_its_own_score(does):
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(6, track_running_stats=False)
+    model = Does(does, body=nn.Conv2d(3, 6, 3), norm=norm, head=nn.Linear(6, 4)).eval()
+    images = torch.randn(4, 3, 12, 20)
+    kept = []
+    for image in range(4):
+        leaf = images.clone().requires_grad_()
+        handle = model.body.register_forward_hook(lambda module, inputs, output: kept.append(output))
+        score = model(leaf)[image, 1]
+        handle.remove()
+        pixels, maps = torch.autograd.grad(score, [leaf, kept[0] if len(kept) == 1 else kept[-1]])
+        torch.testing.assert_close(saliency(model, images, 1)[image], pixels[image].abs().amax(0))
+        expected = (maps[image].mean((1, 2), keepdim=True) * kept[-1][image].detach()).sum(0).clamp(min=0)
+        torch.testing.assert_close(grad_cam(model, "body", images, 1)[image], expected)
+        kept.clear()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -126,13 +126,7 @@ def by_captum(model: nn.Module, layer: str, images: Tensor, units: Tensor, place
 
 def scores_by_captum(model: nn.Module, images: Tensor, number: int, rule: str) -> Tensor:
     options = {"abs": False} if rule == "gradient" else {}
-    down = OUTPUT[rule](model).attribute(images.clone().requires_grad_(), number, **options).detach()
-    return down * model(images)[:, number].detach()[:, None, None, None]
-
-
-def positive_class(model: nn.Module, images: Tensor) -> int:
-    """A class that speaks for all images: only then is what goes down the activation times what Captum sends."""
-    return int(model(images).amin(0).argmax())
+    return OUTPUT[rule](model).attribute(images.clone().requires_grad_(), number, **options).detach()
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -180,7 +174,7 @@ def test_rectifiers_that_are_functions_count_as_modules_do_and_captum_does_not_s
     assert torch.equal(functional(IMAGES), modules(IMAGES))
     ours = reconstruct(functional, layer, IMAGES, units=2, rule=rule)
     assert_same_map(ours, reconstruct(modules, layer and "5", IMAGES, units=2, rule=rule))
-    number = positive_class(modules, IMAGES)
+    number = int(modules(IMAGES)[0].argmin())
     plain, blind = (scores_by_captum(functional, IMAGES, number, one) for one in ("gradient", rule))
     assert_same_map(blind.float(), plain)
     oracle = scores_by_captum(modules, IMAGES, number, rule)
@@ -210,7 +204,7 @@ def test_units_of_torchvision_networks_go_down_as_in_captum(name, layer, rule):
 @pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "shufflenet_v2_x0_5"])
 def test_scores_of_torchvision_networks_go_down_as_in_captum(name, rule):
     model = torchvision_model(name)
-    number = positive_class(model, PHOTOS)
+    number = int(model(PHOTOS).amin(0).argmax())  # squeezenet rectifies its scores
     theirs = scores_by_captum(model, PHOTOS, number, rule)
     assert_same_map(reconstruct(model, None, PHOTOS, units=number, rule=rule), theirs)
 
@@ -239,7 +233,7 @@ def test_where_its_bound_is_not_reached_mobilenet_is_as_captum_sees_it_with_othe
 
 
 @pytest.mark.parametrize("name", ["efficientnet_b0", "convnext_tiny"])
-def test_a_network_without_rectifiers_has_the_gradient_times_the_score_by_every_rule(name):
+def test_a_network_without_rectifiers_has_the_gradient_of_a_score_by_every_rule(name):
     model = torchvision_model(name)
     theirs = scores_by_captum(model, PHOTOS, 1, "gradient")
     for rule in RULES:
@@ -302,13 +296,30 @@ def test_two_layers_are_a_chain_of_transposed_convolutions_with_the_given_switch
     assert_same_map(reconstruct(model, "4", IMAGES, units=3, positions="all", rule=rule), expected)
 
 
-def test_of_a_linear_model_it_is_the_weight_times_the_score():
+def test_of_a_linear_model_it_is_the_weight_of_a_class_and_of_a_unit_times_its_activation():
     linear = nn.Linear(3 * 24 * 40, 5)
     model = nn.Sequential(nn.Flatten(), linear)
-    expected = linear(IMAGES.flatten(1))[:, 2, None, None, None] * linear.weight[2].reshape(3, 24, 40)
+    weight = linear.weight[2].detach().reshape(3, 24, 40).expand(len(IMAGES), -1, -1, -1)
+    activations = linear(IMAGES.flatten(1))[:, 2, None, None, None].detach()
     for rule in RULES:
-        assert_same_map(reconstruct(model, None, IMAGES, units=2, rule=rule), expected.detach())
-        assert_same_map(reconstruct(model, "1", IMAGES, units=2, rule=rule), expected.detach())
+        assert_same_map(reconstruct(model, None, IMAGES, units=2, rule=rule), weight)
+        assert_same_map(reconstruct(model, "1", IMAGES, units=2, rule=rule), weight * activations)
+
+
+@pytest.mark.parametrize("layer", ["2", "4", None])
+def test_where_a_batch_mixes_its_images_each_has_its_own_derivative(layer):
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(6, track_running_stats=False)
+    body = nn.Sequential(nn.Conv2d(3, 6, 3), norm, nn.ReLU(), nn.Conv2d(6, 6, 3), nn.ReLU())
+    model = nn.Sequential(*body, nn.Flatten(), nn.Linear(6 * 20 * 36, 4)).eval()
+    units, place = [2, 1, 3], None if layer is None else [[3, 4]] * 3
+    ours = reconstruct(model, layer, IMAGES, units, place, rule="gradient")
+    for image, unit in enumerate(units):
+        leaf = IMAGES.clone().requires_grad_()
+        row = model(leaf)[image] if layer is None else model[: int(layer) + 1](leaf)[image, :, 3, 4]
+        (gradient,) = torch.autograd.grad(row[unit], leaf)
+        expected = gradient[image] * (1 if layer is None else row[unit].detach())
+        torch.testing.assert_close(ours[image], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_of_one_convolution_it_is_the_kernel_at_its_place():
@@ -444,7 +455,7 @@ def test_tokens_have_places():
 @pytest.mark.parametrize(
     ("pack", "output"),
     [
-        (lambda scores: {"logits": scores}, "logits"),
+        (lambda scores: {"votes": scores}, "votes"),
         (lambda scores: (0, scores), 1),
         (lambda scores: {"heads": [scores]}, lambda returned: returned["heads"][0]),
     ],
@@ -493,7 +504,7 @@ def test_wrong_arguments_are_refused_and_the_model_is_left_as_found(arguments, m
 
 def test_scores_without_a_derivative_are_refused_with_the_reason():
     model = nn.Sequential(plain_network(), Calls(lambda scores: scores.detach()))
-    with pytest.raises(ValueError, match="reconstruct: the output has no derivative.*no_grad or detach"):
+    with pytest.raises(ValueError, match="reconstruct: no derivative reaches.*no_grad, detach"):
         reconstruct(model, None, IMAGES)
 
 

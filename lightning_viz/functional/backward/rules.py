@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from lightning_viz.functional.aten.operations import KINDS, RECTIFIERS
 
-__all__ = ["RULES", "Rule", "check_rule", "gradient_of", "rectified_by"]
+__all__ = ["RULES", "Rule", "check_rule", "gradient_of", "no_way", "rectified_by"]
 
 log = logging.getLogger("lightning_viz")
 
@@ -70,13 +70,16 @@ def gradient_of(
     retain_graph: bool = False,
     who: str = "gradient_of",
 ) -> Tensor:
-    """Compute ``torch.autograd.grad`` of one output, zero where there is no way; inside ``rectified_by`` too.
+    """Compute ``torch.autograd.grad`` of one output; inside ``rectified_by`` too.
 
     ``torch.autograd.grad`` switches the rule off while it works, but a checkpointed part of a model runs again then.
 
     Raises:
+        ValueError: There is no way from the output to the source.
         RuntimeError: A part is checkpointed in the way that only ``backward()`` knows.
     """
+    if not (output.requires_grad and source.requires_grad):
+        raise ValueError(no_way(who))
     start = torch.ones_like(output) if signal is None else signal
     try:
         (gradient,) = torch.autograd.graph._engine_run_backward(
@@ -89,7 +92,18 @@ def gradient_of(
             f"{who}: a part of the model is checkpointed with use_reentrant=True, which gives no derivatives but by "
             "backward(). Checkpoint it with use_reentrant=False."
         ) from error
-    return torch.zeros_like(source) if gradient is None else gradient
+    if gradient is None:
+        raise ValueError(no_way(who))
+    return gradient
+
+
+def no_way(who: str) -> str:
+    """Say why a derivative is missing."""
+    return (
+        f"{who}: no derivative reaches that far down. Somewhere on the way forward uses no_grad, detach, NumPy or "
+        "argmax, or does not pass there at all. Freeze a part by requires_grad_(False) instead of no_grad, or name a "
+        "layer behind it."
+    )
 
 
 class _RectifierMode(TorchFunctionMode):
