@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from lightning_viz.functional.aten.windows import NotFollowedError
 from lightning_viz.functional.empirical_receptive_field import measured_field, refusal
 from lightning_viz.introspection.calls import image_type
 from lightning_viz.introspection.isolation import isolated
-from lightning_viz.introspection.layers import find_layer
+from lightning_viz.introspection.layers import find_layer, refuse_scripted
 from lightning_viz.introspection.trace import Trace, trace
 
 __all__ = ["ReceptiveField", "receptive_field", "receptive_fields"]
@@ -84,7 +84,7 @@ class Found(NamedTuple):
 def receptive_fields(model: nn.Module, layers: Sequence[str], image_size: Sequence[int]) -> dict[str, Found]:
     """Find the receptive fields of several layers with one forward pass; see ``receptive_field``."""
     for layer in layers:
-        find_layer(model, layer, nn.Module, who=WHO)
+        refuse_scripted(layer, find_layer(model, layer, nn.Module, who=WHO), WHO)
     with isolated(model):
         images = _images(model, image_size)
         runs = dict.fromkeys(layers, 0)
@@ -102,10 +102,18 @@ def _count(runs: dict[str, int], layer: str, module: nn.Module, inputs: object, 
 
 
 def _images(model: nn.Module, image_size: Sequence[int]) -> Tensor:
-    first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
-    channels = image_size[0] if len(image_size) == 3 else first.in_channels if first is not None else 3
+    channels = image_size[0] if len(image_size) == 3 else _channels(model)
     images = torch.rand(1, channels, *image_size[-2:], generator=torch.Generator().manual_seed(0))
     return images.to(*image_type(model, images))
+
+
+def _channels(model: nn.Module) -> int:
+    """Of the first convolution; TorchScript has another class, and does not always keep the number."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) or getattr(module, "original_name", None) == "Conv2d":
+            weight = cast("Tensor", module.weight)
+            return int(getattr(module, "in_channels", weight.shape[1]))
+    return 3
 
 
 def _field(model: nn.Module, layer: str, images: Tensor, traced: Trace | None) -> ReceptiveField:

@@ -15,6 +15,7 @@ from lightning_viz.functional.backward.rules import RULES, Rule, check_rule, gra
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import capture, find_layer, last_call
 from lightning_viz.introspection.outputs import Output, as_maps, check_images, find_scores, one_per_image
+from lightning_viz.introspection.tokens import watch_tokens
 from lightning_viz.introspection.trace import trace
 
 __all__ = ["RULES", "Rule", "check_rule", "reconstruct"]
@@ -213,9 +214,10 @@ def _by_autograd(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     leaf = images.detach().clone().requires_grad_()
     with rectified_by(rule, model):
-        captured = _run(model, layer, leaf, output)
+        with watch_tokens(model) as seen:
+            captured = _run(model, layer, leaf, output)
         module = None if layer is None else model.get_submodule(layer)
-        maps = as_maps(captured, images.shape[2:], None, WHO, module, CURE)
+        maps = as_maps(captured, images.shape[2:], None, WHO, module, CURE, seen.grids)
         if not maps.requires_grad:
             raise ValueError(f"{WHO}: {layer or 'the output'} has no derivative. Does forward use no_grad or detach?")
         seeds, units = pairs.seeds(maps.detach()), pairs.settle(maps.detach())[1]

@@ -93,13 +93,13 @@ def test_without_labels_the_class_shown_is_the_one_that_the_caption_calls_predic
 def test_the_probe_says_where_the_scores_are_and_its_images_stay():
     class Packed(Fixed):
         def forward(self, images: Tensor) -> dict[str, Tensor]:
-            return {"logits": super().forward(images)}
+            return {"head": super().forward(images)}
 
-    probe = Probe(IMAGES, output="logits")
+    probe = Probe(IMAGES, output="head")
     _, shown = predict(Packed(SCORES), probe, None, "softmax", "GradCAM")
     assert shown.tolist() == [1, 0, 2]
     assert torch.equal(probe.images, IMAGES)
-    with pytest.raises(TypeError, match=r"returned a dict with keys 'logits'.*Probe\(output=...\)"):
+    with pytest.raises(TypeError, match=r"returned a dict with keys 'head'.*Probe\(output=...\)"):
         predict(Packed(SCORES), Probe(IMAGES), None, "softmax", "GradCAM")
 
 

@@ -403,8 +403,8 @@ def test_wrong_arguments_are_refused_and_the_model_is_left_as_found(images, opti
 
 
 def test_where_the_scores_are_must_be_said():
-    model = Does(lambda s, x: {"logits": s.model(x)}, model=settled_convnet())
-    with pytest.raises(TypeError, match=r"occlusion_map: .* keys 'logits'.*occlusion_map\(output=...\)"):
+    model = Does(lambda s, x: {"head": s.model(x)}, model=settled_convnet())
+    with pytest.raises(TypeError, match=r"occlusion_map: .* keys 'head'.*occlusion_map\(output=...\)"):
         occlusion_map(model, IMAGES)
     maps = Does(lambda s, x: s.model[:5](x), model=settled_convnet())
     with pytest.raises(ValueError, match=r"occlusion_map: the class scores must be \(N, classes\)"):

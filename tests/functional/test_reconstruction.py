@@ -444,7 +444,7 @@ def test_tokens_have_places():
 @pytest.mark.parametrize(
     ("pack", "output"),
     [
-        (lambda scores: {"logits": scores}, "logits"),
+        (lambda scores: {"head": scores}, "head"),
         (lambda scores: (0, scores), 1),
         (lambda scores: {"heads": [scores]}, lambda returned: returned["heads"][0]),
     ],

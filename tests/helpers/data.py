@@ -18,7 +18,7 @@ RETURNED = [
 """Where the scores are in what a model returned."""
 
 NOT_RETURNED = [
-    (None, {"loss": 0.1, "logits": SCORES}, "a dict with keys 'loss', 'logits', and output=None gives a dict"),
+    (None, {"loss": 0.1, "head": SCORES}, "a dict with keys 'loss', 'head', and output=None gives a dict"),
     ("scores", {"logits": SCORES}, "a dict with keys 'logits', and output='scores' gives a NoneType"),
     (2, (SCORES,), "a tuple, and output=2 gives a NoneType"),
     ("logits", (SCORES,), "a tuple, and output='logits' gives a NoneType"),
