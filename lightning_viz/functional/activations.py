@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import capture, find_layer, last_call
 from lightning_viz.introspection.outputs import Reshape, as_maps, check_images
+from lightning_viz.introspection.tokens import watch_tokens
 
 __all__ = ["activation_maps"]
 
@@ -34,6 +35,7 @@ def activation_maps(model: nn.Module, layer: str, images: Tensor, reshape: Resha
     check_images(images, "activation_maps")
     module = find_layer(model, layer, nn.Module, who="activation_maps")
     with isolated(model), torch.no_grad(), capture(model, layer) as outputs:
-        model(images.detach().clone())
+        with watch_tokens(model) as seen:
+            model(images.detach().clone())
         output = last_call(outputs, layer, "activation_maps")
-        return as_maps(output, images.shape[2:], reshape, "activation_maps", module).float()
+        return as_maps(output, images.shape[2:], reshape, "activation_maps", module, grids=seen.grids).float()

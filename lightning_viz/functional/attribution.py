@@ -1,6 +1,6 @@
 """What in an image speaks for a class: saliency, Grad-CAM, guided Grad-CAM."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,8 +11,9 @@ from torch.nn.functional import interpolate
 from lightning_viz.functional.backward.batch_mixing import first_alone, is_close
 from lightning_viz.functional.backward.rules import Rule, gradient_of, no_way, rectified_by
 from lightning_viz.introspection.isolation import isolated
-from lightning_viz.introspection.layers import NoLayerError, capture, find_layer, last_call, named_layers
+from lightning_viz.introspection.layers import NoLayerError, capture, find_layer, is_scripted, last_call, named_layers
 from lightning_viz.introspection.outputs import Output, Reshape, as_maps, check_images, class_scores, find_scores
+from lightning_viz.introspection.tokens import TokenWatch, watch_tokens
 
 __all__ = ["grad_cam", "grad_cam_layer", "guided_grad_cam", "saliency"]
 
@@ -87,13 +88,14 @@ def grad_cam(
     module = find_layer(model, layer, nn.Module, who="grad_cam")
     with isolated(model):
         alone = first_alone(partial(_scores, model, output, "grad_cam"), images)
-        with capture(model, layer) as outputs:
+        with capture(model, layer) as outputs, watch_tokens(model) as seen:
             scores = _scores(model, output, "grad_cam", _leaf(images))
         captured = last_call(outputs, layer, "grad_cam")
-        size = images.shape[2:]
-        gradients = _own_gradients(scores, classes, captured, alone, "grad_cam")
-        gradients = as_maps(gradients, size, reshape, "grad_cam", module).float()
-        maps = as_maps(captured.detach(), size, reshape, "grad_cam", module).float()
+        gradient = _own_gradients(scores, classes, captured, alone, "grad_cam")
+        maps_of = partial(
+            as_maps, image_size=images.shape[2:], reshape=reshape, who="grad_cam", layer=module, grids=seen.grids
+        )
+        gradients, maps = (maps_of(one).float() for one in (gradient, captured.detach()))
     weights = gradients.mean((2, 3), keepdim=True)
     return (weights * maps).sum(1).clamp(min=0)
 
@@ -142,8 +144,9 @@ def grad_cam_layer(
     """Find the layer that Grad-CAM looks at when none is named.
 
     It is the last one, in the order in which layers finish, whose output has places and moves the scores: of a
-    convolutional network the last feature map; of a vision transformer the input of its last attention, since behind
-    it the scores depend on the class token alone.
+    convolutional network the last feature map; of a vision transformer whose scores depend on the class token alone,
+    the input of its last attention. Layers inside an attention (queries, keys, values) come last; TorchScript can't be
+    looked into.
 
     Args:
         model: Left exactly as found.
@@ -163,11 +166,13 @@ def grad_cam_layer(
         '1'
     """
     finished: dict[str, Tensor] = {}
-    modules = named_layers(model)
+    modules = {name: module for name, module in named_layers(model).items() if not is_scripted(module)}
     with isolated(model):
         handles = [module.register_forward_hook(partial(_note, finished, name)) for name, module in modules.items()]
         try:
-            returned = torch.func.functional_call(model, _instead_of_zeros(model), (_leaf(images[:1]).clone(),))
+            with watch_tokens(model) as seen:
+                two = _leaf(images[:1].expand(2, -1, -1, -1))  # an axis of 1 could be another than that of the images
+                returned = torch.func.functional_call(model, _instead_of_zeros(model), (two.clone(),))
             scores = find_scores(returned, output, "grad_cam")
         finally:
             for handle in handles:
@@ -175,15 +180,22 @@ def grad_cam_layer(
         # Weights that differ, since the sum of some scores (a softmax) is a constant.
         _check_derivative(scores, "grad_cam")
         score = (scores * torch.arange(1, scores.shape[1] + 1, device=scores.device)).sum()
+        attentions = _attention_modules(modules, seen)
         spatial = []
-        for name, tensor in reversed(finished.items()):
+        last_first = list(finished)[::-1]
+        for name in sorted(last_first, key=lambda name: name.startswith(attentions)):
             maps_of = partial(
-                as_maps, image_size=images.shape[2:], reshape=reshape, who="grad_cam", layer=modules[name]
+                as_maps,
+                image_size=images.shape[2:],
+                reshape=reshape,
+                who="grad_cam",
+                layer=modules[name],
+                grids=seen.grids,
             )
-            if not _has_places(tensor, maps_of):
+            if not _has_places(finished[name], finished, maps_of):
                 continue
             spatial.append(name)
-            (gradient,) = torch.autograd.grad(score, tensor, retain_graph=True, materialize_grads=True)
+            (gradient,) = torch.autograd.grad(score, finished[name], retain_graph=True, materialize_grads=True)
             if maps_of(gradient).any():
                 return name
     if not spatial:
@@ -191,6 +203,16 @@ def grad_cam_layer(
             f"grad_cam: no layer of {type(model).__name__} has an output with places. Name one: layer=..."
         )
     return spatial[0]
+
+
+def _attention_modules(modules: Mapping[str, nn.Module], seen: TokenWatch) -> tuple[str, ...]:
+    """How the names of layers inside an attention begin: what feeds it comes before its queries, keys and values."""
+    found = set()
+    for attention in seen.attentions:
+        owner = next((name for name in reversed(attention.layers) if any(modules[name].children())), None)
+        if owner is not None:
+            found.add(f"{owner}.")
+    return tuple(found)
 
 
 def _instead_of_zeros(model: nn.Module) -> dict[str, Tensor]:
@@ -211,8 +233,12 @@ def _note(finished: dict[str, Tensor], name: str, module: nn.Module, inputs: Any
     return output.clone()  # what follows may work on it in place
 
 
-def _has_places(tensor: Tensor, maps_of: Callable[[Tensor], Tensor]) -> bool:
-    if tensor.ndim not in (3, 4):
+def _has_places(tensor: Tensor, finished: Mapping[str, Tensor], maps_of: Callable[[Tensor], Tensor]) -> bool:
+    """Whether the first axis counts the images, and the others hold a map; heads and their tokens are none."""
+    if tensor.ndim not in (3, 4) or len(tensor) != 2 or tensor[0, 0].numel() == 1:
+        return False
+    tokens = {other.shape[1] for other in finished.values() if other.ndim == 3 and len(other) == 2}
+    if tensor.ndim == 4 and tokens & set(tensor.shape[2:]):
         return False
     try:
         return maps_of(tensor)[0, 0].numel() > 1

@@ -10,7 +10,8 @@ from torch.overrides import TorchFunctionMode
 
 from lightning_viz.functional.aten.boxes import Box, Side
 from lightning_viz.introspection.layers import capture
-from lightning_viz.introspection.outputs import as_maps
+from lightning_viz.introspection.outputs import Grid, as_maps
+from lightning_viz.introspection.tokens import watch_tokens
 
 __all__ = ["measured_field", "refusal"]
 
@@ -38,14 +39,14 @@ def measured_field(model: nn.Module, layer: str, images: Tensor, who: str) -> Bo
     weights = {name: _positive(name, tensor) for name, tensor in (*model.named_parameters(), *model.named_buffers())}
     leaf = images.double().requires_grad_()
     try:
-        outputs = _run_with(model, layer, weights, leaf)
+        outputs, grids = _run_with(model, layer, weights, leaf)
     except RuntimeError:  # a forward that names its type
         leaf = images.clone().requires_grad_()
-        outputs = _run_with(model, layer, {name: weight.to(images) for name, weight in weights.items()}, leaf)
+        outputs, grids = _run_with(model, layer, {name: weight.to(images) for name, weight in weights.items()}, leaf)
     if not outputs[layer]:
         raise ValueError(refusal(who, layer, "does not run when the model is called on images"))
     module = model.get_submodule(layer)
-    maps = as_maps(outputs[layer][-1], images.shape[2:], None, who, module, CURE)[0]
+    maps = as_maps(outputs[layer][-1], images.shape[2:], None, who, module, CURE, grids)[0]
     if not maps.requires_grad:
         raise ValueError(refusal(who, layer, "does not depend on the images"))
     # Unequal weights: the units of a normalised map have a constant sum.
@@ -63,10 +64,12 @@ def measured_field(model: nn.Module, layer: str, images: Tensor, who: str) -> Bo
     return Box(*(_line(_reached(ends, axis), images.shape[2 + axis]) for axis in (0, 1)))
 
 
-def _run_with(model: nn.Module, layer: str, weights: dict[str, Tensor], leaf: Tensor) -> dict[str, list[Tensor]]:
-    with _AveragePooling(), capture(model, layer) as outputs:
+def _run_with(
+    model: nn.Module, layer: str, weights: dict[str, Tensor], leaf: Tensor
+) -> tuple[dict[str, list[Tensor]], dict[int, Grid]]:
+    with _AveragePooling(), capture(model, layer) as outputs, watch_tokens(model) as seen:
         torch.func.functional_call(model, weights, (leaf.clone(),))
-    return outputs
+    return outputs, seen.grids
 
 
 def _ends(seen: Tensor) -> list[int]:

@@ -17,6 +17,7 @@ from lightning_viz.functional.backward.rules import RULES, Rule, check_rule, gra
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import capture, find_layer, last_call
 from lightning_viz.introspection.outputs import Output, as_maps, check_images, find_scores, one_per_image
+from lightning_viz.introspection.tokens import watch_tokens
 from lightning_viz.introspection.trace import trace
 
 __all__ = ["RULES", "Positions", "Rule", "check_rule", "reconstruct"]
@@ -217,9 +218,10 @@ def _by_autograd(
     leaf = images.detach().clone().requires_grad_()
     alone = first_alone(partial(_run, model, layer, output), images)
     with rectified_by(rule, model):
-        captured = _run(model, layer, output, leaf)
+        with watch_tokens(model) as seen:
+            captured = _run(model, layer, output, leaf)
         module = None if layer is None else model.get_submodule(layer)
-        maps = as_maps(captured, images.shape[2:], None, WHO, module, CURE)
+        maps = as_maps(captured, images.shape[2:], None, WHO, module, CURE, seen.grids)
         seeds, units = pairs.seeds(maps.detach()), pairs.settle(maps.detach())[1]
         if layer is None:
             seeds = torch.ones_like(seeds)  # a score may be negative, and is no activation

@@ -18,8 +18,10 @@ __all__ = [
     "describe_layers",
     "find_layer",
     "find_layers",
+    "is_scripted",
     "last_call",
     "named_layers",
+    "refuse_scripted",
 ]
 
 M = TypeVar("M", bound=nn.Module)
@@ -79,6 +81,24 @@ def named_layers(model: nn.Module) -> dict[str, nn.Module]:
     return modules
 
 
+def is_scripted(module: nn.Module) -> bool:
+    """Say whether a module is TorchScript, which takes no hooks: nothing inside can be watched."""
+    return isinstance(module, torch.jit.ScriptModule)
+
+
+def refuse_scripted(name: str, module: nn.Module, who: str) -> None:
+    """Refuse a layer that takes no hooks.
+
+    Raises:
+        ValueError: It is one.
+    """
+    if is_scripted(module):
+        raise ValueError(
+            f'{who}: layer "{name}" is inside TorchScript, where nothing can be watched. Name a layer outside of it, '
+            "or take the model before torch.jit.script or torch.jit.trace."
+        )
+
+
 def find_layer(model: nn.Module, layer: str, kinds: Kinds[M], who: str = "find_layer") -> M:
     """Find one layer by its dotted name.
 
@@ -136,8 +156,10 @@ def capture(model: nn.Module, layers: str | Sequence[str]) -> Iterator[dict[str,
         Layer name to the list of its outputs, one entry per call (a layer that is used twice has two). They keep the
         autograd graph if there is one.
 
+    Of a layer that returns a tensor alone in a tuple, or beside None (attention without its weights), that one is kept.
+
     Raises:
-        ValueError: No such layer.
+        ValueError: No such layer, or one inside TorchScript.
         TypeError: A layer whose output is not a tensor.
 
     Example:
@@ -148,6 +170,8 @@ def capture(model: nn.Module, layers: str | Sequence[str]) -> Iterator[dict[str,
         torch.Size([2, 4, 10, 18])
     """
     found = find_layers(model, layers, nn.Module, who="capture")
+    for name, module in found.items():
+        refuse_scripted(name, module, "capture")
     outputs: dict[str, list[Tensor]] = {name: [] for name in found}
     handles = []
     try:
@@ -159,17 +183,20 @@ def capture(model: nn.Module, layers: str | Sequence[str]) -> Iterator[dict[str,
             handle.remove()
 
 
-def _keep(name: str, kept: list[Tensor], module: nn.Module, inputs: tuple[Any, ...], output: Tensor | Any) -> Tensor:
-    if not isinstance(output, Tensor):
+def _keep(name: str, kept: list[Tensor], module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+    inside = [one for one in output if one is not None] if type(output) is tuple else []
+    found = inside[0] if len(inside) == 1 else output
+    if not isinstance(found, Tensor):
         raise TypeError(
             f'capture: layer "{name}" ({type(module).__name__}) returns a {type(output).__name__}, not a tensor. '
             "Choose a layer inside it."
         )
-    if any(isinstance(given, Tensor) and _share_memory(given, output) for given in inputs):
-        output = output.clone()  # Identity, Flatten: another branch may work on the same numbers in place
-    kept.append(output)
-    passed_on: Tensor = output.clone()
-    return passed_on
+    own = found
+    if any(isinstance(given, Tensor) and _share_memory(given, found) for given in inputs):
+        own = found.clone()  # Identity, Flatten: another branch may work on the same numbers in place
+    kept.append(own)
+    passed_on = own.clone()
+    return tuple(passed_on if one is found else one for one in output) if inside else passed_on
 
 
 def _share_memory(one: Tensor, other: Tensor) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 __all__ = [
     "ACTIVATIONS",
     "Activation",
+    "Grid",
     "Output",
     "Reshape",
     "as_maps",
@@ -20,10 +21,14 @@ __all__ = [
     "look_up",
     "one_per_image",
     "probabilities",
+    "token_grid",
 ]
 
 Output = str | int | Callable[[Any], Tensor]
 """Where the class scores are in what a model returns: a key (or attribute), an index, or a function."""
+
+Grid = tuple[int, int]
+"""Rows and columns of places."""
 
 Reshape = Callable[[Tensor], Tensor]
 """Takes a layer's output to ``(N, K, h, w)``."""
@@ -58,7 +63,7 @@ def find_scores(returned: Any, output: Output | None, who: str) -> Tensor:
         ValueError: A tensor of another shape.
 
     Example:
-        >>> find_scores({"logits": torch.rand(2, 10)}, "logits", "saliency").shape
+        >>> find_scores({"head": torch.rand(2, 10)}, "head", "saliency").shape
         torch.Size([2, 10])
     """
     found = look_up(returned, output)
@@ -82,14 +87,17 @@ def find_scores(returned: Any, output: Output | None, who: str) -> Tensor:
 
 
 def look_up(returned: Any, output: Output | None) -> Any:
-    """Give what ``output`` says of what a model returned; None where there is no such thing."""
+    """Give what ``output`` says of what a model returned; None where there is no such thing.
+
+    Where it says nothing, that is all that came, or the ``logits`` or ``out`` in it.
+    """
     if callable(output):
         return output(returned)
-    if output is None and not isinstance(returned, Tensor):
+    if isinstance(returned, Tensor):
+        return returned
+    if output is None:
         usual = (look_up(returned, name) for name in USUAL)
         return next((found for found in usual if isinstance(found, Tensor)), returned)
-    if output is None or isinstance(returned, Tensor):
-        return returned
     try:
         return returned[output]
     except (KeyError, IndexError, TypeError):
@@ -185,12 +193,13 @@ def as_maps(
     who: str,
     layer: nn.Module | None = None,
     cure: str | None = None,
+    grids: Mapping[int, Grid] | None = None,
 ) -> Tensor:
     """See a layer's output as one map per unit.
 
-    ``(N, K, h, w)`` stays, ``(N, K)`` has maps of one value. Tokens ``(N, T, K)`` are laid out on the grid of square
-    patches that has T places (up to 8 tokens before them, class or register, belong to no place), and ``(N, h, w, K)``
-    is turned where its axes fit the image that way only.
+    ``(N, K, h, w)`` stays, ``(N, K)`` has maps of one value. Tokens ``(N, T, K)`` are laid out on the grid that they
+    were seen to come from, else on that of square patches with T places (up to 8 tokens before them, class or
+    register, belong to no place). ``(N, h, w, K)`` is turned where its axes fit the image that way only.
 
     Args:
         output: What the layer gave.
@@ -199,6 +208,7 @@ def as_maps(
         who: Begins the error message.
         layer: What gave it. Without a ``Linear`` or ``LayerNorm`` inside, its units are the second axis.
         cure: Ends the error message, where the caller has no ``reshape``.
+        grids: How many places lay on which grid, as ``watch_tokens`` has seen.
 
     Returns:
         ``(N, K, h, w)``, a view where possible.
@@ -221,7 +231,7 @@ def as_maps(
         return output.permute(0, 3, 1, 2) if turned else output
     if output.ndim == 2:
         return output[:, :, None, None]
-    grid = _token_grid(output.shape[1], image_size) if output.ndim == 3 else None
+    grid = token_grid(output.shape[1], image_size, grids) if output.ndim == 3 else None
     if grid is None:
         cure = cure or f"Choose another layer, or give a function that makes it one: {who}(reshape=...)."
         raise ValueError(
@@ -260,11 +270,18 @@ def _may_be_places(rows: int, columns: int, image_size: Sequence[int]) -> bool:
     return False
 
 
-def _token_grid(tokens: int, image_size: Sequence[int]) -> tuple[int, int] | None:
+def token_grid(tokens: int, image_size: Sequence[int], grids: Mapping[int, Grid] | None = None) -> Grid | None:
+    """Find the grid of the last of so many tokens: one that was seen, else that of square patches."""
+    counts = range(tokens, tokens - PREFIXES - 1, -1)
+    seen = next((grids[count] for count in counts if count in grids), None) if grids else None
+    return seen or _square_patches(counts, image_size)
+
+
+def _square_patches(counts: Sequence[int], image_size: Sequence[int]) -> Grid | None:
     height, width = image_size
     patches = [side for side in range(1, math.gcd(height, width) + 1) if math.gcd(height, width) % side == 0]
-    grids = {height // side * (width // side): (height // side, width // side) for side in patches}
-    return next((grids[tokens - prefix] for prefix in range(PREFIXES + 1) if tokens - prefix in grids), None)
+    possible = {height // side * (width // side): (height // side, width // side) for side in patches}
+    return next((possible[count] for count in counts if count in possible), None)
 
 
 def check_images(images: Tensor, who: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_viz.introspection.layers import named_layers
+from lightning_viz.introspection.layers import is_scripted, named_layers
 from lightning_viz.introspection.outputs import Output, look_up
 from lightning_viz.introspection.trace import needed_steps, trace
 
@@ -41,7 +41,7 @@ def running_layers(
         ['0', '1']
     """
     modules = {name: module for name, module in named_layers(model).items() if name in layers}
-    can_be_watched = {name for name, module in modules.items() if not isinstance(module, torch.jit.ScriptModule)}
+    can_be_watched = {name for name, module in modules.items() if not is_scripted(module)}
     order: dict[str, None] = {}
     handles = [modules[name].register_forward_hook(partial(_note, order, name)) for name in can_be_watched]
     try:

@@ -224,16 +224,17 @@ def test_scores_are_found_in_what_a_model_returns(every: list[type[VizCallback]]
         return pictures(trainer)
 
     plain = drawn("plain", None, lambda scores: scores)
-    assert drawn("key", "logits", lambda scores: {"features": scores + 1, "logits": scores}) == plain
+    assert drawn("key", "head", lambda scores: {"features": scores + 1, "head": scores}) == plain
+    assert drawn("logits", None, lambda scores: {"features": scores + 1, "logits": scores}) == plain
     assert drawn("index", 1, lambda scores: (scores + 1, scores)) == plain
     assert drawn("function", _negated, lambda scores: {"scores": -scores}) == plain
     watching = [callback() for callback in every]
-    lost = fit("pytorch_lightning", tmp_path / "lost", watching, returns(lambda scores: {"logits": scores}))
+    lost = fit("pytorch_lightning", tmp_path / "lost", watching, returns(lambda scores: {"head": scores}))
     records = contents(lost).records
     assert {(record.method, record.batches) for record in records} == {identity[::2] for identity in plain}
     errors = {record.error for record in records if record.error}
     assert errors
-    assert {error for error in errors if "with keys 'logits'" not in error or "output=" not in error} == set()
+    assert {error for error in errors if "with keys 'head'" not in error or "output=" not in error} == set()
 
 
 def _negated(returned: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -199,9 +199,11 @@ def test_a_single_score_speaks_for_class_1_and_its_negative_for_class_0(method):
         (lambda scores: (scores.sum(), scores), 1),
         (lambda scores: [scores], -1),
         (Packed, "logits"),
+        (Packed, None),
+        (lambda scores: {"loss": scores.sum(), "logits": scores}, None),
         (lambda scores: {"heads": [scores]}, lambda returned: returned["heads"][0]),
     ],
-    ids=["key", "index", "from the end", "attribute", "function"],
+    ids=["key", "index", "from the end", "attribute", "logits", "key logits", "function"],
 )
 def test_the_scores_may_be_anywhere_in_what_the_model_returns(pack, output, method):
     model = deep()
@@ -410,6 +412,55 @@ def test_the_default_layer_of_a_vision_transformer_is_the_input_of_its_last_atte
     maps = grad_cam(model, None, PHOTOS[:, :, :32, :32], 1)
     assert maps.shape == (2, 4, 4)
     assert maps.any()
+
+
+class ByHand(nn.Module):
+    """Patches that are not square, cut by ``reshape`` (as einops does), and attention without a layer of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.token = nn.Parameter(torch.randn(1, 1, 8))
+        self.embed, self.q, self.k, self.norm = nn.Linear(24, 8), nn.Linear(8, 8), nn.Linear(8, 8), nn.LayerNorm(4)
+        self.attend, self.out, self.head = nn.Softmax(-1), nn.LayerNorm(8), nn.Linear(8, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        patches = images.unflatten(3, (10, 2)).unflatten(2, (3, 4)).permute(0, 2, 4, 3, 5, 1)
+        tokens = self.embed(patches.reshape(len(images), 30, 24))
+        tokens = torch.cat([self.token.expand(len(images), -1, -1), tokens], 1)
+        query, key = (part(tokens).unflatten(2, (2, 4)).transpose(1, 2) for part in (self.q, self.k))
+        key = self.norm(key)
+        weights = self.attend(query @ key.mT)
+        return self.head((tokens + self.out((weights @ key).transpose(1, 2).flatten(2)))[:, 0])
+
+
+def test_heads_are_no_units_and_tokens_lie_where_their_patches_were_cut_though_nothing_has_a_layer_of_its_own():
+    model = ByHand()
+    assert grad_cam_layer(model, IMAGES) == "k"
+    assert grad_cam(model, None, IMAGES, 1).shape == (2, 3, 10)
+
+
+def test_a_scripted_part_is_passed_over_and_refused_with_the_reason_where_it_is_named():
+    model = nn.Sequential(torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())), deep(channels=4))
+    assert grad_cam_layer(model, IMAGES) == "1.6"
+    assert_same_map(grad_cam(model, None, IMAGES, 1), captum_grad_cam(model, "1.6", IMAGES, 1))
+    with pytest.raises(ValueError, match=r'layer "0.0" is inside TorchScript.*Name a layer outside.*before torch.jit'):
+        grad_cam(model, "0.0", IMAGES, 1)
+
+
+def test_of_a_network_that_makes_proposals_a_map_is_one_of_the_images():
+    class Proposing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.box, self.head = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(4, 5)
+
+        def forward(self, images: Tensor) -> Tensor:
+            parts = self.body(images).unfold(3, 6, 6).permute(0, 3, 1, 2, 4).flatten(0, 1)
+            return self.head(self.box(parts).mean((2, 3))).unflatten(0, (len(images), -1)).amax(1)
+
+    model = Proposing()
+    assert grad_cam_layer(model, IMAGES) == "body"
+    assert len(grad_cam(model, None, IMAGES, 1)) == len(IMAGES)
 
 
 @pytest.mark.parametrize("registers", [0, 4])

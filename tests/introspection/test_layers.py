@@ -180,6 +180,31 @@ def test_a_layer_that_returns_a_tuple_is_refused():
     assert not model[0]._forward_hooks
 
 
+def test_a_tensor_that_is_alone_in_a_tuple_is_kept_and_the_tuple_goes_on():
+    attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = attention
+
+        def forward(self, tokens):
+            return self.attention(tokens, tokens, tokens, need_weights=False)
+
+    model, tokens = Net().eval(), torch.randn(2, 5, 8)
+    with capture(model, "attention") as outputs:
+        returned, nothing = model(tokens)
+    assert nothing is None
+    assert torch.equal(outputs["attention"][0], returned)
+    assert torch.equal(returned, model(tokens)[0])
+
+
+def test_a_layer_inside_torchscript_is_refused_with_the_cure():
+    model = nn.Sequential(torch.jit.script(small_net()))
+    with pytest.raises(ValueError, match=r'capture: layer "0.0" is inside TorchScript'), capture(model, "0.0"):
+        pass
+
+
 @pytest.mark.parametrize("name", NETS)
 def test_torchvision_nets_are_captured_before_their_inplace_relus(name):
     torch.manual_seed(0)
