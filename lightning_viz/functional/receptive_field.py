@@ -13,7 +13,7 @@ from lightning_viz.functional.aten.windows import NotFollowedError
 from lightning_viz.functional.empirical_receptive_field import measured_field, refusal
 from lightning_viz.introspection.calls import image_type
 from lightning_viz.introspection.isolation import isolated
-from lightning_viz.introspection.layers import find_layer, refuse_scripted
+from lightning_viz.introspection.layers import find_layer
 from lightning_viz.introspection.trace import Trace, trace
 
 __all__ = ["ReceptiveField", "receptive_field", "receptive_fields"]
@@ -84,7 +84,7 @@ class Found(NamedTuple):
 def receptive_fields(model: nn.Module, layers: Sequence[str], image_size: Sequence[int]) -> dict[str, Found]:
     """Find the receptive fields of several layers with one forward pass; see ``receptive_field``."""
     for layer in layers:
-        refuse_scripted(layer, find_layer(model, layer, nn.Module, who=WHO), WHO)
+        find_layer(model, layer, nn.Module, who=WHO)
     with isolated(model):
         images = _images(model, image_size)
         runs = dict.fromkeys(layers, 0)

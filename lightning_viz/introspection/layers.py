@@ -21,7 +21,6 @@ __all__ = [
     "is_scripted",
     "last_call",
     "named_layers",
-    "refuse_scripted",
 ]
 
 M = TypeVar("M", bound=nn.Module)
@@ -56,7 +55,7 @@ def find_layers(
         ['0', '2']
     """
     modules = named_layers(model)
-    choices = {name: one for name, one in modules.items() if isinstance(one, kinds) and not _is_closed(one)}
+    choices = {name: one for name, one in modules.items() if isinstance(one, kinds) and not is_scripted(one)}
     wanted: set[str] = set()
     for pattern in [layers] if isinstance(layers, str) else layers:
         matches = [name for name in choices if name == pattern or fnmatchcase(name, pattern)]
@@ -64,11 +63,6 @@ def find_layers(
             raise ValueError(f"{who}: {_why_none(model, modules, choices, pattern, kinds)}")
         wanted.update(matches)
     return {name: module for name, module in choices.items() if name in wanted}
-
-
-def _is_closed(module: nn.Module) -> bool:
-    """Whether it is TorchScript on which no hook fires."""
-    return isinstance(module, torch.jit.ScriptModule) and type(module).__name__ != "TopLevelTracedModule"
 
 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -82,21 +76,8 @@ def named_layers(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def is_scripted(module: nn.Module) -> bool:
-    """Say whether a module is TorchScript, which takes no hooks: nothing inside can be watched."""
-    return isinstance(module, torch.jit.ScriptModule)
-
-
-def refuse_scripted(name: str, module: nn.Module, who: str) -> None:
-    """Refuse a layer that takes no hooks.
-
-    Raises:
-        ValueError: It is one.
-    """
-    if is_scripted(module):
-        raise ValueError(
-            f'{who}: layer "{name}" is inside TorchScript, where nothing can be watched. Name a layer outside of it, '
-            "or take the model before torch.jit.script or torch.jit.trace."
-        )
+    """Say whether a module is TorchScript on which no hook fires: what it does can't be watched."""
+    return isinstance(module, torch.jit.ScriptModule) and type(module).__name__ != "TopLevelTracedModule"
 
 
 def find_layer(model: nn.Module, layer: str, kinds: Kinds[M], who: str = "find_layer") -> M:
@@ -122,7 +103,7 @@ def _why_none(
         return f"{owner} has no {kind}. Layers it has: {_listed(leaves)}."
     if pattern not in modules:
         found = f'{owner} has no {kind} "{pattern}"'
-    elif _is_closed(modules[pattern]):
+    elif is_scripted(modules[pattern]):
         found = f'"{pattern}" is TorchScript, which can\'t be watched while it runs'
     else:
         found = f'"{pattern}" is a {type(modules[pattern]).__name__}, not a {kind}'
@@ -170,8 +151,6 @@ def capture(model: nn.Module, layers: str | Sequence[str]) -> Iterator[dict[str,
         torch.Size([2, 4, 10, 18])
     """
     found = find_layers(model, layers, nn.Module, who="capture")
-    for name, module in found.items():
-        refuse_scripted(name, module, "capture")
     outputs: dict[str, list[Tensor]] = {name: [] for name in found}
     handles = []
     try:

@@ -199,12 +199,6 @@ def test_a_tensor_that_is_alone_in_a_tuple_is_kept_and_the_tuple_goes_on():
     assert torch.equal(returned, model(tokens)[0])
 
 
-def test_a_layer_inside_torchscript_is_refused_with_the_cure():
-    model = nn.Sequential(torch.jit.script(small_net()))
-    with pytest.raises(ValueError, match=r'capture: layer "0.0" is inside TorchScript'), capture(model, "0.0"):
-        pass
-
-
 @pytest.mark.parametrize("name", NETS)
 def test_torchvision_nets_are_captured_before_their_inplace_relus(name):
     torch.manual_seed(0)
