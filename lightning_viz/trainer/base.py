@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from lightning_viz.data.probe import Probe
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import Kinds, M, find_layers, first_layer
+from lightning_viz.introspection.sharding import refuse_sharded, sharded_part
 from lightning_viz.trainer.context import Context, Needs, isolated_together, look, look_together
 from lightning_viz.trainer.drawing import Drawing
 from lightning_viz.trainer.lightning import Callback, Moment, moment_of, validation_data
@@ -88,7 +89,7 @@ class VizCallback(ABC, Callback):
             raise ValueError(f"{type(self).__name__}(layers={layers!r}): must be a layer's name or a list of names.")
         if probe is not None and not isinstance(probe, Probe):
             raise ValueError(f"{type(self).__name__}(probe=...): must be a Probe; got a {type(probe).__name__}.")
-        self._begun = False
+        self._begun = self._rests = False
         self._step_before = 0
         self._drawn_at = -1
         self._before: dict[str, Drawing] = {}
@@ -183,10 +184,20 @@ class VizCallback(ABC, Callback):
                 session.probes.settle(self.probe, probe)
 
     def on_train_start(self, trainer: Trainer, pl_module: nn.Module) -> None:
-        """Find what a run that goes on has drawn last: how far it had come is known now."""
+        """Rest where no process can run the model alone; find what a run that goes on has drawn last."""
+        refuse = partial(refuse_sharded, pl_module)
+        if self.on_error == "raise":
+            refuse()
+        self._rests = sharded_part(pl_module) is not None
+        if not trainer.is_global_zero:
+            return
+        session = self._session(trainer, pl_module)
         batches = trainer.fit_loop.epoch_loop.batch_progress.total.processed
-        if trainer.is_global_zero and batches > 0:
-            self._before = self._session(trainer, pl_module).drawn_before(self.method, batches, self.on_error)
+        error = session.attempt("draw anything in this run", refuse)
+        if error is not None:
+            session.record_failure(self.method, error, moment_of(trainer, epoch_ended=False))
+        elif batches > 0:
+            self._before = session.drawn_before(self.method, batches, self.on_error)
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: nn.Module, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -237,7 +248,7 @@ class VizCallback(ABC, Callback):
         return session_of(trainer, model, self.on_error)
 
     def _takes_part(self, trainer: Trainer) -> bool:
-        return self.sharded or bool(trainer.is_global_zero)
+        return not self._rests and (self.sharded or bool(trainer.is_global_zero))
 
     def _draw(self, trainer: Trainer, model: nn.Module, *, epoch_ended: bool) -> None:
         self._drawn_at = trainer.fit_loop.epoch_loop.batch_progress.total.processed
