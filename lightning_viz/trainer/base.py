@@ -92,7 +92,7 @@ class VizCallback(ABC, Callback):
         self._begun = self._rests = False
         self._step_before = 0
         self._drawn_at = -1
-        self._before: dict[str, Drawing] = {}
+        self._before: dict[str, Drawing] | None = None
 
     @abstractmethod
     def draw(self, context: Context) -> Iterable[Drawing]:
@@ -177,27 +177,23 @@ class VizCallback(ABC, Callback):
         """Check, open the store, and find the probe."""
         self.needs(Context(pl_module))
         probe = self.probe.read_dataset() if self.probe is not None else None
-        self._begun, self._drawn_at, self._before = False, -1, {}
+        self._begun, self._drawn_at, self._before = False, -1, None
         if trainer.is_global_zero:
             session = self._session(trainer, pl_module)
-            if probe is not None:
+            if probe is not None and probe is not self.probe:
                 session.probes.settle(self.probe, probe)
 
     def on_train_start(self, trainer: Trainer, pl_module: nn.Module) -> None:
-        """Rest where no process can run the model alone; find what a run that goes on has drawn last."""
+        """Rest where no process can run the model alone; each process sees for itself."""
         refuse = partial(refuse_sharded, pl_module)
         if self.on_error == "raise":
             refuse()
         self._rests = sharded_part(pl_module) is not None
-        if not trainer.is_global_zero:
-            return
-        session = self._session(trainer, pl_module)
-        batches = trainer.fit_loop.epoch_loop.batch_progress.total.processed
-        error = session.attempt("draw anything in this run", refuse)
-        if error is not None:
-            session.record_failure(self.method, error, moment_of(trainer, epoch_ended=False))
-        elif batches > 0:
-            self._before = session.drawn_before(self.method, batches, self.on_error)
+        if self._rests and trainer.is_global_zero:
+            session = self._session(trainer, pl_module)
+            error = session.attempt("draw anything in this run", refuse)
+            if error is not None:
+                session.record_failure(self.method, error, moment_of(trainer, epoch_ended=False))
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: nn.Module, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -207,7 +203,7 @@ class VizCallback(ABC, Callback):
             self._session(trainer, pl_module).probes.capture(self.probe, batch)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: nn.Module, batch: Any, batch_idx: int) -> None:
-        """Capture the probe if there was no validation, and draw the untrained network."""
+        """Capture the probe if there was no validation, and draw what is due before the first batch."""
         if self.schedule.every_n_train_steps is not None:
             self._step_before = trainer.global_step
         if self._begun:
@@ -215,8 +211,12 @@ class VizCallback(ABC, Callback):
         self._begun = True
         if trainer.is_global_zero:
             self._session(trainer, pl_module).probes.capture(self.probe, batch)
-        if self._takes_part(trainer) and trainer.fit_loop.epoch_loop.batch_progress.total.processed == 0:
-            self._draw(trainer, pl_module, epoch_ended=False)
+        batches = trainer.fit_loop.epoch_loop.batch_progress
+        untrained = batches.total.processed == 0
+        # A run that goes on may have ended before the epoch behind its checkpoint was drawn.
+        epoch_ended = batches.current.processed == 0 and self.schedule.at_epoch_end(trainer.current_epoch)
+        if self._takes_part(trainer) and (untrained or epoch_ended):
+            self._draw(trainer, pl_module, epoch_ended=not untrained)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: nn.Module, outputs: Any, batch: Any, batch_idx: int
@@ -227,8 +227,8 @@ class VizCallback(ABC, Callback):
             self._draw(trainer, pl_module, epoch_ended=False)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
-        """Draw by epochs."""
-        if self._takes_part(trainer) and self.schedule.at_epoch_end(trainer.current_epoch + 1):
+        """Draw by epochs; before the first batch, where resumed training ends an epoch, that batch has its turn."""
+        if self._begun and self._takes_part(trainer) and self.schedule.at_epoch_end(trainer.current_epoch + 1):
             self._draw(trainer, pl_module, epoch_ended=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
@@ -277,12 +277,15 @@ class VizCallback(ABC, Callback):
 
     def _draw_all(self, session: Session, trainer: Trainer, model: nn.Module, moment: Moment) -> None:
         probe = session.probes.of(self.probe)
+        if self._before is None:
+            self._before = session.drawn_before(self.method, moment.batches, self.on_error)
+        before = self._before
         with self._lent(trainer, model):
-            context = self._look(trainer, model, lambda: Context(model, probe.on(model), moment, dict(self._before)))
+            context = self._look(trainer, model, lambda: Context(model, probe.on(model), moment, dict(before)))
             for drawing in self.draw(context):
                 if not isinstance(drawing, Drawing):
                     raise TypeError(f"{type(self).__name__}.draw must yield Drawing; got {type(drawing).__name__}.")
-                self._before[drawing.layer] = drawing.kept()
+                before[drawing.layer] = drawing.kept()
                 session.record(self.method, drawing, moment, probe if self.uses_probe else None, self.on_error)
 
     def _lent(self, trainer: Trainer, model: nn.Module) -> AbstractContextManager[object]:
