@@ -276,17 +276,21 @@ class VizCallback(ABC, Callback):
             session.record_failure(self.method, error, moment)
 
     def _draw_all(self, session: Session, trainer: Trainer, model: nn.Module, moment: Moment) -> None:
-        probe = session.probes.of(self.probe)
-        if self._before is None:
-            self._before = session.drawn_before(self.method, moment.batches, self.on_error)
-        before = self._before
+        def begin() -> Context:
+            before = self._before
+            if before is None:
+                before = session.drawn_before(self.method, moment.batches, self.on_error)
+            return Context(model, session.probes.of(self.probe).on(model), moment, before)
+
         with self._lent(trainer, model):
-            context = self._look(trainer, model, lambda: Context(model, probe.on(model), moment, dict(before)))
+            context = self._look(trainer, model, begin)
+            before = self._before = dict(context.before)
+            probe = session.probes.of(self.probe) if self.uses_probe else None
             for drawing in self.draw(context):
                 if not isinstance(drawing, Drawing):
                     raise TypeError(f"{type(self).__name__}.draw must yield Drawing; got {type(drawing).__name__}.")
                 before[drawing.layer] = drawing.kept()
-                session.record(self.method, drawing, moment, probe if self.uses_probe else None, self.on_error)
+                session.record(self.method, drawing, moment, probe, self.on_error)
 
     def _lent(self, trainer: Trainer, model: nn.Module) -> AbstractContextManager[object]:
         return isolated_together(model) if self.sharded and trainer.world_size > 1 else isolated(model)
