@@ -213,9 +213,10 @@ class VizCallback(ABC, Callback):
             self._session(trainer, pl_module).probes.capture(self.probe, batch)
         batches = trainer.fit_loop.epoch_loop.batch_progress
         untrained = batches.total.processed == 0
-        # A run that goes on may have ended before the epoch behind its checkpoint was drawn.
-        epoch_ended = batches.current.processed == 0 and self.schedule.at_epoch_end(trainer.current_epoch)
-        if self._takes_part(trainer) and (untrained or epoch_ended):
+        # The run before may have ended before it drew the epoch that its checkpoint ends with.
+        resumed = trainer.ckpt_path is not None and batches.current.processed == 0
+        due = untrained or (resumed and self.schedule.at_epoch_end(trainer.current_epoch))
+        if due and self._takes_part(trainer):
             self._draw(trainer, pl_module, epoch_ended=not untrained)
 
     def on_train_batch_end(
@@ -227,8 +228,9 @@ class VizCallback(ABC, Callback):
             self._draw(trainer, pl_module, epoch_ended=False)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
-        """Draw by epochs; before the first batch, where resumed training ends an epoch, that batch has its turn."""
-        if self._begun and self._takes_part(trainer) and self.schedule.at_epoch_end(trainer.current_epoch + 1):
+        """Draw by epochs. Where resumed training ends an epoch before its first batch, it is drawn with that batch."""
+        waits = trainer.ckpt_path is not None and not self._begun
+        if not waits and self._takes_part(trainer) and self.schedule.at_epoch_end(trainer.current_epoch + 1):
             self._draw(trainer, pl_module, epoch_ended=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: nn.Module) -> None:

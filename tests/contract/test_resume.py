@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contract.harness import contents, fit, loaders, pictures, store_of
+from contract.harness import contents, fit, loaders, make_trainer, pictures, store_of
 from contract.test_schedule import steady_class
 from helpers.data import CleanImages
 from pytorch_lightning import Callback
@@ -164,3 +164,14 @@ def test_a_trainer_that_fits_once_more_goes_on(tmp_path: Path) -> None:
     cams = [one for one in contents(trainer).records if one.method == "grad_cam"]
     assert [(one.batches, one.epoch, one.probe) for one in cams] == [(6 * n, n, probe) for n in range(5)]
     assert [path.name for path in store_of(trainer).glob("run*.json")] == ["run.json"]
+
+
+def test_where_a_second_fit_begins_an_interrupted_epoch_anew_no_epoch_has_ended(tmp_path: Path) -> None:
+    dies = Dies("on_train_batch_end", 8)
+    trainer = make_trainer("pytorch_lightning", tmp_path, [dies, *_watching()], max_epochs=3)
+    module = steady_class("pytorch_lightning")()
+    with pytest.raises(DiedError):
+        trainer.fit(module, **loaders())
+    trainer.fit(module, **loaders())
+    cams = [one for one in contents(trainer).records if one.method == "grad_cam"]
+    assert [(one.batches, one.epoch) for one in cams] == [(0, 0), (6, 1), (14, 2), (20, 3)]
