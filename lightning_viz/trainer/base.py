@@ -211,12 +211,8 @@ class VizCallback(ABC, Callback):
         self._begun = True
         if trainer.is_global_zero:
             self._session(trainer, pl_module).probes.capture(self.probe, batch)
-        batches = trainer.fit_loop.epoch_loop.batch_progress
-        untrained = batches.total.processed == 0
-        # The run before may have ended before it drew the epoch that its checkpoint ends with.
-        resumed = trainer.ckpt_path is not None and batches.current.processed == 0
-        due = untrained or (resumed and self.schedule.at_epoch_end(trainer.current_epoch))
-        if due and self._takes_part(trainer):
+        untrained = trainer.fit_loop.epoch_loop.batch_progress.total.processed == 0
+        if self._takes_part(trainer) and (untrained or self._owes_an_epoch(trainer, pl_module)):
             self._draw(trainer, pl_module, epoch_ended=not untrained)
 
     def on_train_batch_end(
@@ -251,6 +247,15 @@ class VizCallback(ABC, Callback):
 
     def _takes_part(self, trainer: Trainer) -> bool:
         return not self._rests and (self.sharded or bool(trainer.is_global_zero))
+
+    def _owes_an_epoch(self, trainer: Trainer, model: nn.Module) -> bool:
+        """Whether the run before this one ended before it drew the epoch that its checkpoint ends with."""
+        batches = trainer.fit_loop.epoch_loop.batch_progress
+        ended = trainer.ckpt_path is not None and batches.current.processed == 0
+        if not (ended and self.schedule.at_epoch_end(trainer.current_epoch)):
+            return False
+        drawn = trainer.is_global_zero and self._session(trainer, model).has_drawn(self.method, batches.total.processed)
+        return not (trainer.strategy.broadcast(drawn) if self.sharded else drawn)
 
     def _draw(self, trainer: Trainer, model: nn.Module, *, epoch_ended: bool) -> None:
         self._drawn_at = trainer.fit_loop.epoch_loop.batch_progress.total.processed

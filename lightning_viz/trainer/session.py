@@ -92,6 +92,11 @@ class Session:
             self.attempt(what, lambda: found.update(self._last_drawings(name, batches)), on_error)
         return found
 
+    def has_drawn(self, name: str, batches: int) -> bool:
+        """Whether the run that goes on has drawn a moment, in the folder where this one writes."""
+        moment = name, batches, None
+        return self.store is not None and any((r.name, r.batches, r.error) == moment for r in self._records_before)
+
     @cached_property
     def _records_before(self) -> list[Record]:
         """What the store holds before this fit draws."""

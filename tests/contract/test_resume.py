@@ -145,13 +145,15 @@ def test_the_last_checkpoint_of_lightning_saved_behind_validation(tmp_path: Path
     assert _drawn(resumed) == _drawn(straight)
 
 
-def test_what_is_done_already_is_not_drawn_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("epochs", [3, 4])
+def test_what_is_drawn_already_is_not_drawn_again(epochs: int, tmp_path: Path) -> None:
     watching = _watching()
     trainer = _fit(tmp_path, watching)
     trainer.save_checkpoint(tmp_path / "done.ckpt")
     before = _drawn(trainer)
-    resumed = _fit(tmp_path, watching, ckpt_path=str(tmp_path / "done.ckpt"))
-    assert _drawn(resumed) == before
+    resumed = _fit(tmp_path, watching, ckpt_path=str(tmp_path / "done.ckpt"), max_epochs=epochs)
+    assert [one for one in _drawn(resumed) if one[2] <= 18] == before
+    assert max(one[2] for one in _drawn(resumed)) == 6 * epochs
     kept = {item.file for record in contents(resumed).records for item in record.items}
     assert {str(path.relative_to(store_of(resumed))) for path in store_of(resumed).glob("blobs/*")} == kept
 
