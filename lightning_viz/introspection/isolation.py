@@ -13,6 +13,7 @@ from torch.nn.modules import module as torch_module
 
 from lightning_viz.introspection.interrupts import Interrupts
 from lightning_viz.introspection.restoring import restore_storage, restore_tensor
+from lightning_viz.introspection.sharding import refuse_sharded
 from lightning_viz.introspection.state import python_state
 
 __all__ = ["isolated", "random_streams"]
@@ -101,6 +102,7 @@ class _Loan(AbstractContextManager[nn.Module]):
 
 
 def _refuse_what_cannot_be_lent(model: nn.Module) -> None:
+    refuse_sharded(model)
     for name, parameter in model.named_parameters():
         if nn.parameter.is_lazy(parameter):
             raise RuntimeError(f'isolated: "{name}" has no values yet. Run the model once before training.')
@@ -109,22 +111,11 @@ def _refuse_what_cannot_be_lent(model: nn.Module) -> None:
                 f'isolated: the weights of "{name}" have no values: they are on the meta device (offloaded, or not '
                 "loaded yet). Load them first, e.g. with load_state_dict(..., assign=True)."
             )
-        if _is_sharded(parameter):
-            raise RuntimeError(
-                f'isolated: the weights of "{name}" are sharded over processes (FSDP, DeepSpeed, tensor parallel), so '
-                "that one process can't run the model alone. Gather them first on all ranks, e.g. with "
-                "FSDP.summon_full_params or deepspeed.zero.GatheredParameters."
-            )
         if parameter.is_inference():
             raise RuntimeError(
                 f'isolated: the weights of "{name}" were created in inference mode and have no gradients. '
                 "Create the model outside torch.inference_mode()."
             )
-
-
-def _is_sharded(parameter: Tensor) -> bool:
-    marked = hasattr(parameter, "ds_id") or getattr(parameter, "_fsdp_flattened", False)
-    return marked or type(parameter).__name__ in ("DTensor", "FlatParameter")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from lightning_viz.introspection.calls import Call, called_by
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import Kinds, M, NoLayerError, find_layers
 from lightning_viz.introspection.running import running_layers
+from lightning_viz.introspection.sharding import refuse_sharded, sharded_part
 from lightning_viz.trainer.calls import call_of
 from lightning_viz.trainer.context import Context, Needs, isolated_together, look, look_together
 from lightning_viz.trainer.drawing import Drawing
@@ -102,12 +103,11 @@ class VizCallback(ABC, Callback):
             check_name(name, type(self).__name__)
         self.name = name
         self._record_name = name or self.method
-        self._begun = False
+        self._begun = self._rests = self._lacks_a_layer = False
         self._step_before = 0
         self._drawn_at = -1
-        self._before: dict[str, Drawing] = {}
+        self._before: dict[str, Drawing] | None = None
         self._defaults: dict[object, list[str]] = {}
-        self._rests = False
 
     @abstractmethod
     def draw(self, context: Context) -> Iterable[Drawing]:
@@ -215,24 +215,31 @@ class VizCallback(ABC, Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Check, and open the store."""
-        self._rests = False
+        self._begun = self._rests = self._lacks_a_layer = False
+        self._drawn_at, self._before = -1, None
         self._defaults.clear()
         with suppress(NoLayerError):  # what fits is known when the network runs
             self.needs(Context(pl_module))
         if self.probe is not None:
             self.probe.choose_items()
-        self._begun, self._drawn_at, self._before = False, -1, {}
         self._name_records(trainer)
         if trainer.is_global_zero:
             self._session(trainer, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: nn.Module) -> None:
-        """Read the probe's data set, since loaders are there now, and what a run that goes on has drawn last."""
-        if self.probe is not None and self.probe.dataset is not None:
+        """Rest where no process can run the model alone; else read the probe's data set: loaders are there now."""
+        refuse = partial(refuse_sharded, pl_module)
+        if self.on_error == "raise":
+            refuse()
+        self._rests = sharded_part(pl_module) is not None
+        if not self._rests and self.probe is not None and self.probe.dataset is not None:
             self._read_probe(trainer, pl_module, self.probe)
-        batches = trainer.fit_loop.epoch_loop.batch_progress.total.processed
-        if trainer.is_global_zero and batches > 0:
-            self._before = self._session(trainer, pl_module).drawn_before(self._record_name, batches, self.on_error)
+        if self._rests and trainer.is_global_zero:
+            session = self._session(trainer, pl_module)
+            error = session.attempt("draw anything in this run", refuse)
+            if error is not None:
+                moment = moment_of(trainer, epoch_ended=False)
+                session.record_failure(self.method, self._record_name, error, moment)
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: nn.Module, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -249,7 +256,7 @@ class VizCallback(ABC, Callback):
             self._session(trainer, pl_module).calls.end_watch()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: nn.Module, batch: Any, batch_idx: int) -> None:
-        """Capture the probe if there was no validation, and draw the untrained network."""
+        """Capture the probe if there was no validation, and draw what is due before the first batch."""
         if self.schedule.every_n_train_steps is not None:
             self._step_before = trainer.global_step
         if self._begun:
@@ -257,8 +264,9 @@ class VizCallback(ABC, Callback):
         self._begun = True
         if trainer.is_global_zero:
             self._session(trainer, pl_module).see_batch(self.probe, pl_module, batch)
-        if self._takes_part(trainer) and trainer.fit_loop.epoch_loop.batch_progress.total.processed == 0:
-            self._draw(trainer, pl_module, epoch_ended=False)
+        untrained = trainer.fit_loop.epoch_loop.batch_progress.total.processed == 0
+        if self._takes_part(trainer) and (untrained or self._owes_an_epoch(trainer, pl_module)):
+            self._draw(trainer, pl_module, epoch_ended=not untrained)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: nn.Module, outputs: Any, batch: Any, batch_idx: int
@@ -271,8 +279,9 @@ class VizCallback(ABC, Callback):
             self._draw(trainer, pl_module, epoch_ended=False)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
-        """Draw by epochs."""
-        if self._takes_part(trainer) and self.schedule.at_epoch_end(trainer.current_epoch + 1):
+        """Draw by epochs. Where resumed training ends an epoch before its first batch, it is drawn with that batch."""
+        waits = trainer.ckpt_path is not None and not self._begun
+        if not waits and self._takes_part(trainer) and self.schedule.at_epoch_end(trainer.current_epoch + 1):
             self._draw(trainer, pl_module, epoch_ended=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
@@ -316,7 +325,18 @@ class VizCallback(ABC, Callback):
         return reader_of(trainer, self.probe.batch_fn if self.probe is not None else None, say)
 
     def _takes_part(self, trainer: Trainer) -> bool:
-        return self.sharded or bool(trainer.is_global_zero)
+        return not self._rests and (self.sharded or bool(trainer.is_global_zero))
+
+    def _owes_an_epoch(self, trainer: Trainer, model: nn.Module) -> bool:
+        """Whether the run before this one ended before it drew the epoch that its checkpoint ends with."""
+        batches = trainer.fit_loop.epoch_loop.batch_progress
+        ended = trainer.ckpt_path is not None and batches.current.processed == 0
+        if not (ended and self.schedule.at_epoch_end(trainer.current_epoch)):
+            return False
+        drawn = trainer.is_global_zero and self._session(trainer, model).has_drawn(
+            self._record_name, batches.total.processed
+        )
+        return not (trainer.strategy.broadcast(drawn) if self.sharded else drawn)
 
     def _draw(self, trainer: Trainer, model: nn.Module, *, epoch_ended: bool) -> None:
         self._drawn_at = trainer.fit_loop.epoch_loop.batch_progress.total.processed
@@ -341,23 +361,29 @@ class VizCallback(ABC, Callback):
         moment = moment_of(trainer, epoch_ended=epoch_ended)
         action = partial(self._draw_all, session, trainer, model, moment)
         error = session.attempt(f"draw {type(self).__name__}", action, self.on_error)
-        if error is not None and not self._rests:
-            self._rests = isinstance(error, NoLayerError)
+        if error is not None and not self._lacks_a_layer:
+            self._lacks_a_layer = isinstance(error, NoLayerError)
             session.record_failure(self.method, self._record_name, error, moment)
 
     def _draw_all(self, session: Session, trainer: Trainer, model: nn.Module, moment: Moment) -> None:
-        probe = session.probes.of(self.probe)
-        with self._lent(trainer, model):
+        def begin() -> Context:
+            before = self._before
+            if before is None:
+                before = session.drawn_before(self._record_name, moment.batches, self.on_error)
+            probe = session.probes.of(self.probe)
             call = session.calls.of(model, probe)
-            begin = partial(Context, model, probe.on(call), moment, dict(self._before), call)
+            return Context(model, probe.on(call), moment, before, call)
+
+        with self._lent(trainer, model):
             context = self._look(trainer, model, begin)
-            with called_by(model, call.forward_fn):
+            before = self._before = dict(context.before)
+            probe = session.probes.of(self.probe) if self.uses_probe else None
+            with called_by(model, context.call.forward_fn):
                 for drawing in self.draw(context):
                     if not isinstance(drawing, Drawing):
                         raise TypeError(f"{type(self).__name__}.draw must yield Drawing; got {type(drawing).__name__}.")
-                    self._before[drawing.layer] = drawing.kept()
-                    kept = probe if self.uses_probe else None
-                    session.record(self.method, self._record_name, drawing, moment, kept, self.on_error)
+                    before[drawing.layer] = drawing.kept()
+                    session.record(self.method, self._record_name, drawing, moment, probe, self.on_error)
 
     def _lent(self, trainer: Trainer, model: nn.Module) -> AbstractContextManager[object]:
         return isolated_together(model) if self.sharded and trainer.world_size > 1 else isolated(model)

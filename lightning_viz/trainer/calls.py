@@ -11,6 +11,7 @@ from lightning_viz.data.unpacking import unpack_batch
 from lightning_viz.introspection.calls import Call, CallError, find_call
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.seen_calls import SeenCall, StepWatch
+from lightning_viz.introspection.sharding import sharded_part
 
 __all__ = ["Calls", "call_of"]
 
@@ -60,7 +61,7 @@ class Calls:
 
     def watch(self, model: nn.Module, probe: Probe, batch: Any) -> None:
         """Watch the step that is about to get a batch, if the network can't be called without."""
-        if self._watch is not None or self._seen is not None or not probe.ready:
+        if self._watch is not None or self._seen is not None or not probe.ready or sharded_part(model) is not None:
             return
         with isolated(model):
             is_known = self.of(model, probe).is_known

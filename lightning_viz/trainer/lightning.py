@@ -58,15 +58,16 @@ def moment_of(trainer: Trainer, *, epoch_ended: bool) -> Moment:
 def _epoch(trainer: Trainer, *, epoch_ended: bool) -> float:
     progress = trainer.fit_loop.epoch_loop.batch_progress
     finished, done = trainer.fit_loop.epoch_progress.current.processed, progress.current.processed
+    cut_short = trainer.should_stop or 0 <= trainer.max_steps <= trainer.global_step
+    if epoch_ended and not cut_short:
+        return float(finished)
+    whole = finished - epoch_ended
     length = trainer.num_training_batches
-    if epoch_ended:
-        cut_short = trainer.should_stop or 0 <= trainer.max_steps <= trainer.global_step
-        return float(finished - 1 + done / length if cut_short and done < length < math.inf else finished)
     if math.isinf(length):
         # A stream does not say how long it is: take the epochs before, and in the first one something that grows.
         before = progress.total.processed - done
-        length = before / finished if finished and before else done + 1
-    return float(finished + min(1.0, done / length))
+        length = before / whole if whole and before else done + (not epoch_ended)
+    return float(whole + (min(1.0, done / length) if length else 1.0))
 
 
 def validation_data(trainer: Trainer, who: str) -> Any:

@@ -22,20 +22,22 @@ log = logging.getLogger("lightning_viz")
 class Probes:
     """The probes of one fit. Callbacks that were given the same object, or none, share one."""
 
-    def __init__(self, checkpoint: str | None) -> None:
+    def __init__(self, checkpoint: str | None, *, goes_on: bool = False) -> None:
         """Start without images.
 
         Args:
             checkpoint: What training resumes from; the run that it lies in may hold the captured probe.
+            goes_on: Whether the store itself may hold it, also without a checkpoint: a second fit of one Trainer.
         """
         self.store: Store | None = None
         self._checkpoint = checkpoint
+        self._goes_on = goes_on or checkpoint is not None
         self._default = Probe()
         self._resolved: dict[int, tuple[Probe, Probe]] = {}
         self._hashes: dict[int, str] = {}
 
     def of(self, given: Probe | None) -> Probe:
-        """Give the probe with its images, if it has them by now."""
+        """Give the probe with its images, if it has them by now or the run that goes on has saved them."""
         return self._entry(given)[1]
 
     def settle(self, given: Probe | None, probe: Probe) -> None:
@@ -43,13 +45,10 @@ class Probes:
         self._resolved[id(given or self._default)] = (given or self._default, probe)
 
     def capture(self, given: Probe | None, batch: Any, say: Say = log.warning) -> None:
-        """Take the images from a batch, unless the probe has some, or they were saved by the run that goes on."""
+        """Take the images from a batch, unless the probe has some."""
         config, probe = self._entry(given)
-        if probe.ready or config.dataset is not None:
-            return
-        first_time = probe is config
-        saved = self._saved_before(config) if first_time else None
-        self.settle(given, saved or config.capture(batch, say))
+        if not probe.ready and config.dataset is None:
+            self.settle(given, config.capture(batch, say))
 
     def saved(self, probe: Probe) -> str | None:
         """Save a probe that pictures were made from, and give its hash; None if it has no images."""
@@ -62,7 +61,10 @@ class Probes:
 
     def _entry(self, given: Probe | None) -> tuple[Probe, Probe]:
         config = given or self._default
-        return self._resolved.setdefault(id(config), (config, config))
+        if id(config) not in self._resolved:
+            waits = not config.ready and config.dataset is None
+            self._resolved[id(config)] = config, (self._saved_before(config) if waits else None) or config
+        return self._resolved[id(config)]
 
     def _saved_before(self, config: Probe) -> Probe | None:
         for path in self._candidates:
@@ -78,10 +80,11 @@ class Probes:
     @cached_property
     def _candidates(self) -> list[Path]:
         """What the run that goes on has saved; looked up once, so that nothing of this fit is taken for it."""
-        if self._checkpoint is None:
+        if not self._goes_on:
             return []
         folders = [self.store.folder] if self.store is not None else []
-        folders += [Path(store_folder(str(run))) for run in list(Path(self._checkpoint).parents)[:3]]
+        if self._checkpoint is not None:
+            folders += [Path(store_folder(str(run))) for run in list(Path(self._checkpoint).parents)[:3]]
         return [
             path for folder in dict.fromkeys(folders) for path in sorted((folder / "probes").glob("captured-*.npz"))
         ]

@@ -65,7 +65,9 @@ class Session:
     def __init__(self, trainer: Trainer) -> None:
         self.store: Store | None = None
         self.loggers = [] if trainer.fast_dev_run else list(trainer.loggers)
-        self.probes = Probes(trainer.ckpt_path)
+        # A Trainer that fits once more goes on too; it still knows how many batches it has seen.
+        self._goes_on = trainer.ckpt_path is not None or trainer.fit_loop.epoch_loop.batch_progress.total.processed > 0
+        self.probes = Probes(trainer.ckpt_path, goes_on=self._goes_on)
         self.calls = Calls()
         self.say = cache(log.warning)
         """Says the same thing only once."""
@@ -79,7 +81,7 @@ class Session:
         what = "open the store, so that only the loggers get pictures"
         self.attempt(what, partial(self._open, trainer), on_error)
         if self.store is not None:
-            self.attempt("describe the run", partial(self._describe, self.store, trainer, model), on_error)
+            self.attempt("describe the run", partial(self._describe, self.store, model), on_error)
             self.attempt("mark the run for TensorBoard", partial(self._mark, self.store), on_error)
 
     def _open(self, trainer: Trainer) -> None:
@@ -102,8 +104,8 @@ class Session:
         if self._claim is not None:
             self._claim.close()
 
-    def _describe(self, store: Store, trainer: Trainer, model: nn.Module) -> None:
-        store.write_run(_describe_run(model), resumed=trainer.ckpt_path is not None)
+    def _describe(self, store: Store, model: nn.Module) -> None:
+        store.write_run(_describe_run(model), resumed=self._goes_on)
 
     def _mark(self, store: Store) -> None:
         # The TensorBoardLogger would mark the other job's run.
@@ -116,12 +118,17 @@ class Session:
         self.attempt(what, partial(self.calls.watch, model, self.probes.of(given), batch))
 
     def drawn_before(self, name: str, batches: int, on_error: OnError) -> dict[str, Drawing]:
-        """Read what the run that goes on has drawn last, by layer, from the folder where this one writes."""
+        """Read what the run that goes on had drawn before a moment, by layer, from the folder where this one writes."""
         found: dict[str, Drawing] = {}
-        if self.store is not None:
+        if self.store is not None and batches > 0:
             what = "read what was drawn before, so that it begins anew"
             self.attempt(what, lambda: found.update(self._last_drawings(name, batches)), on_error)
         return found
+
+    def has_drawn(self, name: str, batches: int) -> bool:
+        """Whether the run that goes on has drawn a moment, in the folder where this one writes."""
+        moment = name, batches, None
+        return self.store is not None and any((r.name, r.batches, r.error) == moment for r in self._records_before)
 
     @cached_property
     def _records_before(self) -> list[Record]:
@@ -132,7 +139,7 @@ class Session:
     def _last_drawings(self, name: str, batches: int) -> dict[str, Drawing]:
         ours = [one for one in self._records_before if (one.name, one.error) == (name, None)]
         ours = [one for one in ours if "left_out" not in one.meta]  # half of a drawing is none to go on from
-        last = {one.layer: one for one in sorted(ours, key=lambda one: one.batches) if one.batches <= batches}
+        last = {one.layer: one for one in sorted(ours, key=lambda one: one.batches) if one.batches < batches}
         return {layer: self._drawing(record) for layer, record in last.items()}
 
     def _drawing(self, record: Record) -> Drawing:

@@ -1,5 +1,6 @@
 """Look at data in two processes at once, one case after the other; test_sharded.py kills it when it hangs."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -68,7 +69,7 @@ class OneCanNotBeLent(Net):
 
 
 class Keeps(Callback):
-    """Writes down what each process ended with, and that it began; saves a checkpoint in the middle of an epoch."""
+    """Writes down what each process ended with, and that it began; saves checkpoints in an epoch and behind it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -79,6 +80,10 @@ class Keeps(Callback):
     def on_train_batch_end(self, trainer: Any, pl_module: nn.Module, *_: Any) -> None:
         if trainer.fit_loop.epoch_loop.batch_progress.total.processed == 2:
             trainer.save_checkpoint(self.folder / "two-batches.ckpt")
+
+    def on_validation_end(self, trainer: Any, pl_module: nn.Module) -> None:
+        if trainer.fit_loop.epoch_loop.batch_progress.total.processed == 3:
+            trainer.save_checkpoint(self.folder / "an-epoch.ckpt")
 
     def on_train_end(self, trainer: Any, pl_module: nn.Module) -> None:
         torch.save(pl_module.state_dict(), self.folder / f"rank-{trainer.global_rank}.pt")
@@ -143,6 +148,8 @@ CASES: dict[str, tuple[type, Callable[[Path], list[Any]], dict[str, Any]]] = {
     "raising": (Net, lambda folder: [sharded("second", folder, data=Breaks(1))], {}),
     "schedules": (Net, schedules, {}),
     "resumed": (Net, schedules, {"ckpt": "schedules-2/two-batches.ckpt"}),
+    "owing": (Net, schedules, {"ckpt": "schedules-2/an-epoch.ckpt"}),
+    "owing_nothing": (Net, schedules, {"ckpt": "schedules-2/an-epoch.ckpt", "store": "schedules-2/run"}),
     "stopping": (
         OneWantsToStop,
         lambda folder: [*schedules(folder), EarlyStopping("own", patience=1)],
@@ -169,6 +176,8 @@ def main(folder: Path, case: str, processes: int) -> None:
         options["strategy"] = DDPStrategy(
             process_group_backend="gloo", start_method="fork", timeout=timedelta(seconds=TIMEOUT)
         )
+    if "store" in extra:
+        shutil.copytree(folder.parent / extra["store"], folder / "run")
     seed(0)
     callbacks = [*make_callbacks(folder), Keeps(folder)]
     trainer = make_trainer("pytorch_lightning", folder, callbacks, max_epochs=extra.get("max_epochs", 2), **options)

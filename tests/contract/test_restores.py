@@ -97,7 +97,7 @@ def test_the_model_is_restored_after_a_fault_at_any_point(kind: type[VizCallback
 
         def _draw_as_the_first_time(self, trainer: Any, pl_module: Any, number: int | None) -> list[Calls]:
             """What is found out in the first drawing and kept is a point of failure too."""
-            vars(self).update(self.fresh)
+            vars(self).update(self.fresh, _before={})
             gc.collect()  # generators that a fault left half-way are closed now, not while calls are counted
             with fault_at(number) as reached:
                 self._draw(trainer, pl_module, epoch_ended=False)

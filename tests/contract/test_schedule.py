@@ -293,6 +293,15 @@ def test_a_stream_of_unknown_length_is_drawn_too(empty_first: bool, epochs: list
     assert [record.epoch for record in contents(trainer).records] == pytest.approx(epochs)
 
 
+def test_an_epoch_of_a_stream_that_is_cut_short_is_no_whole_one(tmp_path: Path) -> None:
+    from lightning_viz import FilterImages
+
+    options = {"max_steps": 9, "max_epochs": -1}
+    trainer = make_trainer("pytorch_lightning", tmp_path, FilterImages(on_error="raise"), **options)
+    trainer.fit(module_class("pytorch_lightning")(), DataLoader(Stream(empty_first=False), batch_size=4))
+    assert [record.epoch for record in contents(trainer).records] == [0, 1, 1.5]
+
+
 def test_an_epoch_that_another_callback_prolongs_is_whole(tmp_path: Path) -> None:
     from lightning_viz import FilterImages
 

@@ -140,3 +140,17 @@ def test_scalars_reach_the_loggers_and_the_record(tmp_path: Path) -> None:
     kept = [(record.step, pytest.approx(record.scalars["mean"])) for record in contents(trainer).records]
     assert logged == kept
     assert len(kept) == 3
+
+
+def test_a_callback_that_joins_at_the_end_of_an_epoch_draws_that_epoch(tmp_path: Path) -> None:
+    from pytorch_lightning import Callback
+
+    from lightning_viz import FilterImages
+
+    class Invites(Callback):
+        def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+            if not trainer.sanity_checking and trainer.current_epoch == 0:
+                trainer.callbacks.append(FilterImages(on_error="raise"))
+
+    trainer = fit("pytorch_lightning", tmp_path, Invites())
+    assert [record.batches for record in contents(trainer).records] == [6, 12]
