@@ -16,7 +16,14 @@ from lightning_viz.introspection.layers import Kinds, M, find_layers, first_laye
 from lightning_viz.introspection.sharding import refuse_sharded, sharded_part
 from lightning_viz.trainer.context import Context, Needs, isolated_together, look, look_together
 from lightning_viz.trainer.drawing import Drawing
-from lightning_viz.trainer.lightning import Callback, Moment, moment_of, validation_data
+from lightning_viz.trainer.lightning import (
+    Callback,
+    Moment,
+    finished_batches,
+    moment_of,
+    resumed_behind_an_epoch,
+    validation_data,
+)
 from lightning_viz.trainer.schedule import Schedule
 from lightning_viz.trainer.session import OnError, Session, close_session, session_of
 
@@ -211,7 +218,7 @@ class VizCallback(ABC, Callback):
         self._begun = True
         if trainer.is_global_zero:
             self._session(trainer, pl_module).probes.capture(self.probe, batch)
-        untrained = trainer.fit_loop.epoch_loop.batch_progress.total.processed == 0
+        untrained = finished_batches(trainer) == 0
         if self._takes_part(trainer) and (untrained or self._owes_an_epoch(trainer, pl_module)):
             self._draw(trainer, pl_module, epoch_ended=not untrained)
 
@@ -231,7 +238,7 @@ class VizCallback(ABC, Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Draw the last state, if the schedule missed it."""
-        if self._takes_part(trainer) and trainer.fit_loop.epoch_loop.batch_progress.total.processed != self._drawn_at:
+        if self._takes_part(trainer) and finished_batches(trainer) != self._drawn_at:
             self._draw(trainer, pl_module, epoch_ended=True)
 
     def on_fit_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
@@ -250,15 +257,14 @@ class VizCallback(ABC, Callback):
 
     def _owes_an_epoch(self, trainer: Trainer, model: nn.Module) -> bool:
         """Whether the run before this one ended before it drew the epoch that its checkpoint ends with."""
-        batches = trainer.fit_loop.epoch_loop.batch_progress
-        ended = trainer.ckpt_path is not None and batches.current.processed == 0
-        if not (ended and self.schedule.at_epoch_end(trainer.current_epoch)):
+        if not (resumed_behind_an_epoch(trainer) and self.schedule.at_epoch_end(trainer.current_epoch)):
             return False
-        drawn = trainer.is_global_zero and self._session(trainer, model).has_drawn(self.method, batches.total.processed)
+        session = self._session(trainer, model) if trainer.is_global_zero else None
+        drawn = session is not None and session.has_drawn(self.method, finished_batches(trainer))
         return not (trainer.strategy.broadcast(drawn) if self.sharded else drawn)
 
     def _draw(self, trainer: Trainer, model: nn.Module, *, epoch_ended: bool) -> None:
-        self._drawn_at = trainer.fit_loop.epoch_loop.batch_progress.total.processed
+        self._drawn_at = finished_batches(trainer)
         if not trainer.is_global_zero:
             self._help(trainer, model)
             return

@@ -21,7 +21,7 @@ from lightning_viz.introspection.layers import describe_layers
 from lightning_viz.render import encode_png
 from lightning_viz.store import PLUGIN_NAME, SCHEMA_VERSION, Record, Store, read_store, read_values, store_folder
 from lightning_viz.trainer.drawing import Drawing
-from lightning_viz.trainer.lightning import Moment
+from lightning_viz.trainer.lightning import Moment, finished_batches
 from lightning_viz.trainer.probes import Probes
 
 __all__ = ["OnError", "Session", "close_session", "session_of"]
@@ -60,7 +60,7 @@ class Session:
         self.store: Store | None = None
         self.loggers = [] if trainer.fast_dev_run else list(trainer.loggers)
         # A Trainer that fits once more goes on too; it still knows how many batches it has seen.
-        self._goes_on = trainer.ckpt_path is not None or trainer.fit_loop.epoch_loop.batch_progress.total.processed > 0
+        self._goes_on = trainer.ckpt_path is not None or finished_batches(trainer) > 0
         self.probes = Probes(trainer.ckpt_path, goes_on=self._goes_on)
         self._warned: set[tuple[object, ...]] = set()
 
