@@ -97,7 +97,7 @@ class VizCallback(ABC, Callback):
         if probe is not None and not isinstance(probe, Probe):
             raise ValueError(f"{type(self).__name__}(probe=...): must be a Probe; got a {type(probe).__name__}.")
         self._begun = self._rests = False
-        self._step_before = 0
+        self._step_before = self._resumed_at = 0
         self._drawn_at = -1
         self._before: dict[str, Drawing] | None = None
 
@@ -192,6 +192,7 @@ class VizCallback(ABC, Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Rest where no process can run the model alone; each process sees for itself."""
+        self._resumed_at = finished_batches(trainer)
         refuse = partial(refuse_sharded, pl_module)
         if self.on_error == "raise":
             refuse()
@@ -292,7 +293,9 @@ class VizCallback(ABC, Callback):
         def begin() -> Context:
             before = self._before
             if before is None:
-                before = session.drawn_before(self.method, moment.batches, self.on_error)
+                # Neither what a run that goes back drew later, nor what this moment looked like then.
+                by_then = min(self._resumed_at, moment.batches - 1)
+                before = session.drawn_before(self.method, by_then, self.on_error)
             return Context(model, session.probes.of(self.probe).on(model), moment, before)
 
         with self._lent(trainer, model):

@@ -85,9 +85,9 @@ class Session:
         mark_run(self.loggers, store.folder.parents[1], PLUGIN_NAME)
 
     def drawn_before(self, name: str, batches: int, on_error: OnError) -> dict[str, Drawing]:
-        """Read what the run that goes on had drawn before a moment, by layer, from the folder where this one writes."""
+        """Read what the run that goes on had drawn last by then, by layer, from the folder where this one writes."""
         found: dict[str, Drawing] = {}
-        if self.store is not None and batches > 0:
+        if self.store is not None and batches >= 0:
             what = "read what was drawn before, so that it begins anew"
             self.attempt(what, lambda: found.update(self._last_drawings(name, batches)), on_error)
         return found
@@ -105,7 +105,7 @@ class Session:
 
     def _last_drawings(self, name: str, batches: int) -> dict[str, Drawing]:
         ours = [one for one in self._records_before if (one.name, one.error) == (name, None)]
-        last = {one.layer: one for one in sorted(ours, key=lambda one: one.batches) if one.batches < batches}
+        last = {one.layer: one for one in sorted(ours, key=lambda one: one.batches) if one.batches <= batches}
         return {layer: self._drawing(record) for layer, record in last.items()}
 
     def _drawing(self, record: Record) -> Drawing:
