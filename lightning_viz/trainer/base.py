@@ -16,12 +16,20 @@ from lightning_viz.data.unpacking import say_nothing
 from lightning_viz.introspection.calls import Call, called_by
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import Kinds, M, NoLayerError, find_layers
-from lightning_viz.introspection.running import running_layers
 from lightning_viz.introspection.sharding import refuse_sharded, sharded_part
 from lightning_viz.trainer.calls import call_of
 from lightning_viz.trainer.context import Context, Needs, isolated_together, look, look_together
+from lightning_viz.trainer.default_layers import DefaultLayers
 from lightning_viz.trainer.drawing import Drawing
-from lightning_viz.trainer.lightning import Callback, Moment, moment_of, reader_of, validation_data
+from lightning_viz.trainer.lightning import (
+    Callback,
+    Moment,
+    finished_batches,
+    moment_of,
+    reader_of,
+    resumed_behind_an_epoch,
+    validation_data,
+)
 from lightning_viz.trainer.names import check_name, record_names, say_made_up
 from lightning_viz.trainer.schedule import Schedule
 from lightning_viz.trainer.session import OnError, Session, close_session, session_of
@@ -104,10 +112,10 @@ class VizCallback(ABC, Callback):
         self.name = name
         self._record_name = name or self.method
         self._begun = self._rests = self._lacks_a_layer = False
-        self._step_before = 0
+        self._step_before = self._resumed_at = 0
         self._drawn_at = -1
         self._before: dict[str, Drawing] | None = None
-        self._defaults: dict[object, list[str]] = {}
+        self._defaults = DefaultLayers(type(self).__name__)
 
     @abstractmethod
     def draw(self, context: Context) -> Iterable[Drawing]:
@@ -144,7 +152,7 @@ class VizCallback(ABC, Callback):
             ValueError: There is none; the message lists the choices.
         """
         if self.layers is None:
-            return dict(list(self._running_layers(context, kinds).items())[:1])
+            return dict(list(self._defaults.of(context, kinds).items())[:1])
         who = type(self).__name__
         return find_layers(context.model, self.layers, kinds, f"{who}(layers={self.layers!r})")
 
@@ -156,28 +164,8 @@ class VizCallback(ABC, Callback):
         """
         if self.layers is not None:
             return list(self.find_layers(context, nn.Module))
-        found = list(self._running_layers(context, kinds))
+        found = list(self._defaults.of(context, kinds))
         return list(dict.fromkeys([found[0], found[-1]]))
-
-    def _running_layers(self, context: Context, kinds: Kinds[M]) -> dict[str, M]:
-        """In the order in which they run for the probe; before there is one, in the order of registration."""
-        who = type(self).__name__
-        try:
-            found = find_layers(context.model, "*", kinds, who)
-        except ValueError as error:
-            raise NoLayerError(str(error)) from None
-        if not context.probe.ready or not context.call.is_known:
-            return found
-        names = self._defaults.get(kinds)
-        if names is None:
-            names = running_layers(context.model, context.probe.images, found, context.probe.output)
-            self._defaults[kinds] = names
-        if not names:
-            raise NoLayerError(
-                f"{who}: of {', '.join(map(repr, found))} none runs on the way from the images to the output of "
-                f"{type(context.model).__name__}. Name another: {who}(layers=...)."
-            )
-        return {name: found[name] for name in names if name in found}
 
     def drawings(
         self,
@@ -203,7 +191,7 @@ class VizCallback(ABC, Callback):
             >>> [drawing.layer for drawing in FilterImages().drawings(model)]
             ['0']
         """
-        self._defaults.clear()
+        self._defaults = DefaultLayers(type(self).__name__)
         with isolated(model):
             known = (probe or self.probe or Probe()).read_dataset()
             call = call_of(model, known)
@@ -217,7 +205,7 @@ class VizCallback(ABC, Callback):
         """Check, and open the store."""
         self._begun = self._rests = self._lacks_a_layer = False
         self._drawn_at, self._before = -1, None
-        self._defaults.clear()
+        self._defaults = DefaultLayers(type(self).__name__)
         with suppress(NoLayerError):  # what fits is known when the network runs
             self.needs(Context(pl_module))
         if self.probe is not None:
@@ -228,6 +216,7 @@ class VizCallback(ABC, Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Rest where no process can run the model alone; else read the probe's data set: loaders are there now."""
+        self._resumed_at = finished_batches(trainer)
         refuse = partial(refuse_sharded, pl_module)
         if self.on_error == "raise":
             refuse()
@@ -264,7 +253,7 @@ class VizCallback(ABC, Callback):
         self._begun = True
         if trainer.is_global_zero:
             self._session(trainer, pl_module).see_batch(self.probe, pl_module, batch)
-        untrained = trainer.fit_loop.epoch_loop.batch_progress.total.processed == 0
+        untrained = finished_batches(trainer) == 0
         if self._takes_part(trainer) and (untrained or self._owes_an_epoch(trainer, pl_module)):
             self._draw(trainer, pl_module, epoch_ended=not untrained)
 
@@ -286,7 +275,7 @@ class VizCallback(ABC, Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Draw the last state, if the schedule missed it."""
-        if self._takes_part(trainer) and trainer.fit_loop.epoch_loop.batch_progress.total.processed != self._drawn_at:
+        if self._takes_part(trainer) and finished_batches(trainer) != self._drawn_at:
             self._draw(trainer, pl_module, epoch_ended=True)
 
     def on_fit_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
@@ -329,17 +318,14 @@ class VizCallback(ABC, Callback):
 
     def _owes_an_epoch(self, trainer: Trainer, model: nn.Module) -> bool:
         """Whether the run before this one ended before it drew the epoch that its checkpoint ends with."""
-        batches = trainer.fit_loop.epoch_loop.batch_progress
-        ended = trainer.ckpt_path is not None and batches.current.processed == 0
-        if not (ended and self.schedule.at_epoch_end(trainer.current_epoch)):
+        if not (resumed_behind_an_epoch(trainer) and self.schedule.at_epoch_end(trainer.current_epoch)):
             return False
-        drawn = trainer.is_global_zero and self._session(trainer, model).has_drawn(
-            self._record_name, batches.total.processed
-        )
+        session = self._session(trainer, model) if trainer.is_global_zero else None
+        drawn = session is not None and session.has_drawn(self._record_name, finished_batches(trainer))
         return not (trainer.strategy.broadcast(drawn) if self.sharded else drawn)
 
     def _draw(self, trainer: Trainer, model: nn.Module, *, epoch_ended: bool) -> None:
-        self._drawn_at = trainer.fit_loop.epoch_loop.batch_progress.total.processed
+        self._drawn_at = finished_batches(trainer)
         if not trainer.is_global_zero:
             self._help(trainer, model)
             return
@@ -369,7 +355,9 @@ class VizCallback(ABC, Callback):
         def begin() -> Context:
             before = self._before
             if before is None:
-                before = session.drawn_before(self._record_name, moment.batches, self.on_error)
+                # Neither what a run that goes back drew later, nor what this moment looked like then.
+                by_then = min(self._resumed_at, moment.batches - 1)
+                before = session.drawn_before(self._record_name, by_then, self.on_error)
             probe = session.probes.of(self.probe)
             call = session.calls.of(model, probe)
             return Context(model, probe.on(call), moment, before, call)

@@ -29,7 +29,15 @@ else:
         )
     Callback = type("Callback", tuple(bases), {})
 
-__all__ = ["Callback", "Moment", "moment_of", "reader_of", "validation_data"]
+__all__ = [
+    "Callback",
+    "Moment",
+    "finished_batches",
+    "moment_of",
+    "reader_of",
+    "resumed_behind_an_epoch",
+    "validation_data",
+]
 
 Trainer = Any
 
@@ -40,6 +48,16 @@ class Moment(NamedTuple):
     batches: int = 0
     epoch: float = 0.0
     step: int = 0
+
+
+def finished_batches(trainer: Trainer) -> int:
+    """Count the finished training batches, with those before a resume."""
+    return int(trainer.fit_loop.epoch_loop.batch_progress.total.processed)
+
+
+def resumed_behind_an_epoch(trainer: Trainer) -> bool:
+    """Whether the first batch to come is the first of an epoch, and a checkpoint holds the one before."""
+    return trainer.ckpt_path is not None and trainer.fit_loop.epoch_loop.batch_progress.current.processed == 0
 
 
 def moment_of(trainer: Trainer, *, epoch_ended: bool) -> Moment:

@@ -25,7 +25,7 @@ from lightning_viz.render import encode_png
 from lightning_viz.store import PLUGIN_NAME, SCHEMA_VERSION, Record, Store, claim, read_store, read_values, store_folder
 from lightning_viz.trainer.calls import Calls
 from lightning_viz.trainer.drawing import Drawing
-from lightning_viz.trainer.lightning import Moment
+from lightning_viz.trainer.lightning import Moment, finished_batches
 from lightning_viz.trainer.probes import Probes
 
 __all__ = ["OnError", "Session", "close_session", "session_of"]
@@ -66,7 +66,7 @@ class Session:
         self.store: Store | None = None
         self.loggers = [] if trainer.fast_dev_run else list(trainer.loggers)
         # A Trainer that fits once more goes on too; it still knows how many batches it has seen.
-        self._goes_on = trainer.ckpt_path is not None or trainer.fit_loop.epoch_loop.batch_progress.total.processed > 0
+        self._goes_on = trainer.ckpt_path is not None or finished_batches(trainer) > 0
         self.probes = Probes(trainer.ckpt_path, goes_on=self._goes_on)
         self.calls = Calls()
         self.say = cache(log.warning)
@@ -118,9 +118,9 @@ class Session:
         self.attempt(what, partial(self.calls.watch, model, self.probes.of(given), batch))
 
     def drawn_before(self, name: str, batches: int, on_error: OnError) -> dict[str, Drawing]:
-        """Read what the run that goes on had drawn before a moment, by layer, from the folder where this one writes."""
+        """Read what the run that goes on had drawn last by then, by layer, from the folder where this one writes."""
         found: dict[str, Drawing] = {}
-        if self.store is not None and batches > 0:
+        if self.store is not None and batches >= 0:
             what = "read what was drawn before, so that it begins anew"
             self.attempt(what, lambda: found.update(self._last_drawings(name, batches)), on_error)
         return found
@@ -139,7 +139,7 @@ class Session:
     def _last_drawings(self, name: str, batches: int) -> dict[str, Drawing]:
         ours = [one for one in self._records_before if (one.name, one.error) == (name, None)]
         ours = [one for one in ours if "left_out" not in one.meta]  # half of a drawing is none to go on from
-        last = {one.layer: one for one in sorted(ours, key=lambda one: one.batches) if one.batches < batches}
+        last = {one.layer: one for one in sorted(ours, key=lambda one: one.batches) if one.batches <= batches}
         return {layer: self._drawing(record) for layer, record in last.items()}
 
     def _drawing(self, record: Record) -> Drawing:
