@@ -1,6 +1,7 @@
 from . import functional as functional
 from . import render as render
 from .callbacks.activations import ActivationMaps as ActivationMaps
+from .callbacks.attention import AttentionMaps as AttentionMaps
 from .callbacks.attribution import GradCAM as GradCAM
 from .callbacks.attribution import Saliency as Saliency
 from .callbacks.embedding import Embedding as Embedding

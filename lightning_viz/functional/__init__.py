@@ -1,6 +1,8 @@
 """Tensors in, maps out: every method as a pure function, without Lightning, pictures or files."""
 
 from lightning_viz.functional.activations import activation_maps as activation_maps
+from lightning_viz.functional.attention import attention_maps as attention_maps
+from lightning_viz.functional.attention import attention_rollout as attention_rollout
 from lightning_viz.functional.attribution import grad_cam as grad_cam
 from lightning_viz.functional.attribution import grad_cam_layer as grad_cam_layer
 from lightning_viz.functional.attribution import guided_grad_cam as guided_grad_cam

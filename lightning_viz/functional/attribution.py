@@ -13,7 +13,7 @@ from lightning_viz.functional.backward.rules import Rule, gradient_of, no_way, r
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import NoLayerError, capture, find_layer, is_scripted, last_call, named_layers
 from lightning_viz.introspection.outputs import Output, Reshape, as_maps, check_images, class_scores, find_scores
-from lightning_viz.introspection.tokens import TokenWatch, watch_tokens
+from lightning_viz.introspection.tokens import watch_tokens
 
 __all__ = ["grad_cam", "grad_cam_layer", "guided_grad_cam", "saliency"]
 
@@ -180,10 +180,11 @@ def grad_cam_layer(
         # Weights that differ, since the sum of some scores (a softmax) is a constant.
         _check_derivative(scores, "grad_cam")
         score = (scores * torch.arange(1, scores.shape[1] + 1, device=scores.device)).sum()
-        attentions = _attention_modules(modules, seen)
+        attentions = tuple(f"{attention.layer}." for attention in seen.attentions if attention.layer)
         spatial = []
-        last_first = list(finished)[::-1]
-        for name in sorted(last_first, key=lambda name: name.startswith(attentions)):
+        inside = [name for name in finished if name.startswith(attentions)]
+        outside = [name for name in finished if name not in inside]
+        for name in (*reversed(outside), *reversed(inside)):
             maps_of = partial(
                 as_maps,
                 image_size=images.shape[2:],
@@ -203,16 +204,6 @@ def grad_cam_layer(
             f"grad_cam: no layer of {type(model).__name__} has an output with places. Name one: layer=..."
         )
     return spatial[0]
-
-
-def _attention_modules(modules: Mapping[str, nn.Module], seen: TokenWatch) -> tuple[str, ...]:
-    """How the names of layers inside an attention begin: what feeds it comes before its queries, keys and values."""
-    found = set()
-    for attention in seen.attentions:
-        owner = next((name for name in reversed(attention.layers) if any(modules[name].children())), None)
-        if owner is not None:
-            found.add(f"{owner}.")
-    return tuple(found)
 
 
 def _instead_of_zeros(model: nn.Module) -> dict[str, Tensor]:

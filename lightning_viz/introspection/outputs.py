@@ -21,7 +21,7 @@ __all__ = [
     "look_up",
     "one_per_image",
     "probabilities",
-    "token_grid",
+    "seen_grid",
 ]
 
 Output = str | int | Callable[[Any], Tensor]
@@ -231,7 +231,9 @@ def as_maps(
         return output.permute(0, 3, 1, 2) if turned else output
     if output.ndim == 2:
         return output[:, :, None, None]
-    grid = token_grid(output.shape[1], image_size, grids) if output.ndim == 3 else None
+    grid = None
+    if output.ndim == 3:
+        grid = seen_grid(output.shape[1], grids or {}) or _square_patches(output.shape[1], image_size)
     if grid is None:
         cure = cure or f"Choose another layer, or give a function that makes it one: {who}(reshape=...)."
         raise ValueError(
@@ -270,18 +272,17 @@ def _may_be_places(rows: int, columns: int, image_size: Sequence[int]) -> bool:
     return False
 
 
-def token_grid(tokens: int, image_size: Sequence[int], grids: Mapping[int, Grid] | None = None) -> Grid | None:
-    """Find the grid of the last of so many tokens: one that was seen, else that of square patches."""
+def seen_grid(tokens: int, grids: Mapping[int, Grid]) -> Grid | None:
+    """Find the grid of the last of so many tokens among those that were seen."""
     counts = range(tokens, tokens - PREFIXES - 1, -1)
-    seen = next((grids[count] for count in counts if count in grids), None) if grids else None
-    return seen or _square_patches(counts, image_size)
+    return next((grids[count] for count in counts if count in grids), None)
 
 
-def _square_patches(counts: Sequence[int], image_size: Sequence[int]) -> Grid | None:
+def _square_patches(tokens: int, image_size: Sequence[int]) -> Grid | None:
     height, width = image_size
     patches = [side for side in range(1, math.gcd(height, width) + 1) if math.gcd(height, width) % side == 0]
-    possible = {height // side * (width // side): (height // side, width // side) for side in patches}
-    return next((possible[count] for count in counts if count in possible), None)
+    grids = {height // side * (width // side): (height // side, width // side) for side in patches}
+    return seen_grid(tokens, grids)
 
 
 def check_images(images: Tensor, who: str) -> None:

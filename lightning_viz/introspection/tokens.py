@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -19,8 +20,10 @@ __all__ = ["Attention", "TokenWatch", "watch_tokens"]
 class Attention(NamedTuple):
     """A softmax attention that ran."""
 
+    layer: str
+    """The layer that computes it, a softmax aside; empty for the model itself."""
     layers: tuple[str, ...]
-    """The layers that ran at that moment, the outermost first: each name that it can be called by."""
+    """All layers that ran at that moment, the outermost first: each of them has it inside."""
     shape: torch.Size
     """Of its weights: (..., T, S); each of T tokens looks at S."""
     weights: Callable[[], Tensor]
@@ -54,7 +57,7 @@ def watch_tokens(model: nn.Module) -> Iterator[TokenWatch]:
         >>> seen.grids
         {30: (3, 10)}
     """
-    running: list[str] = []
+    running: list[tuple[str, nn.Module]] = []
     seen = TokenWatch({}, [])
     fast = torch.backends.mha.get_fastpath_enabled()
     with ExitStack() as stack:
@@ -69,19 +72,20 @@ def watch_tokens(model: nn.Module) -> Iterator[TokenWatch]:
         yield seen
 
 
-def _enter(running: list[str], name: str, module: nn.Module, inputs: Any) -> None:
-    running.append(name)
+def _enter(running: list[tuple[str, nn.Module]], name: str, module: nn.Module, inputs: Any) -> None:
+    running.append((name, module))
 
 
-def _leave(running: list[str], module: nn.Module, inputs: Any, output: Any) -> None:
+def _leave(running: list[tuple[str, nn.Module]], module: nn.Module, inputs: Any, output: Any) -> None:
     running.pop()
 
 
 class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    def __init__(self, seen: TokenWatch, running: Sequence[str]) -> None:
+    def __init__(self, seen: TokenWatch, running: Sequence[tuple[str, nn.Module]]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.seen, self.running = seen, running
         self.sizes: set[Grid] = set()
+        self.padded: set[Grid] = set()  # windows that are larger than the map: not all of their tokens are places
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
@@ -101,6 +105,8 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if returned.ndim > 2:
                 kept = returned.detach().clone()  # what follows may work on it in place
                 self._note_attention(kept.shape, lambda: kept)
+        elif operation == "constant_pad_nd" and returned.ndim == 4:
+            self.padded |= {(returned.shape[1], returned.shape[2]), (returned.shape[2], returned.shape[3])}
         elif any(word in operation for word in ("conv", "pool", "upsample")):
             first = returned[0] if isinstance(returned, tuple) else returned
             self.sizes.add((first.shape[-2], first.shape[-1]))
@@ -110,16 +116,21 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Two axes became one. At the end of a shape these can also be heads and their channels."""
         if len(before) < 4 or len(after) < 3 or before[0] != after[0]:
             return
-        for place in range(1, len(before) - 1):
-            rows, columns = before[place : place + 2]
-            joined = after[1:].index(rows * columns) + 1 if rows * columns in after[1:] else 0
-            if min(rows, columns) < 2 or not joined or math.prod(before[:place]) != math.prod(after[:joined]):
-                continue
-            if joined < len(after) - 1 or (rows, columns) in self.sizes:
+        for (start, rows), (_, columns) in pairwise(_starts(before)):
+            is_last = (start, rows * columns) == _starts(after)[-1]
+            joined = (start, rows * columns) in _starts(after)[1:]
+            is_map = (rows, columns) in self.sizes or (not is_last and (rows, columns) not in self.padded)
+            if joined and min(rows, columns) > 1 and is_map:
                 self.seen.grids.setdefault(rows * columns, (rows, columns))
 
     def _note_attention(self, shape: torch.Size, weights: Callable[[], Tensor]) -> None:
-        self.seen.attentions.append(Attention(tuple(self.running), shape, weights))
+        layer = next((name for name, module in reversed(self.running) if not isinstance(module, nn.Softmax)), "")
+        self.seen.attentions.append(Attention(layer, tuple(name for name, _ in self.running), shape, weights))
+
+
+def _starts(shape: torch.Size) -> list[tuple[int, int]]:
+    """Of each axis the product of those before it, and its length."""
+    return [(math.prod(shape[:axis]), length) for axis, length in enumerate(shape)]
 
 
 _LAYOUTS = frozenset(("view", "_unsafe_view", "_reshape_alias", "reshape"))

@@ -34,7 +34,7 @@ class DefaultLayers:
             self._found[kinds] = running_layers(context.model, probe.images, registered, probe.output)
         if not self._found[kinds]:
             raise NoLayerError(
-                f"{self._who}: of {', '.join(map(repr, registered))} none runs on the way from the images to the output "
-                f"of {type(context.model).__name__}. Name another: {self._who}(layers=...)."
+                f"{self._who}: of {', '.join(map(repr, registered))} none runs on the way from the images to the "
+                f"output of {type(context.model).__name__}. Name another: {self._who}(layers=...)."
             )
         return {name: registered[name] for name in self._found[kinds] if name in registered}

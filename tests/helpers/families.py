@@ -53,7 +53,7 @@ FAMILIES = [
     _timm("vit_small_patch14_reg4_dinov2", (56, 84), (4, 6), "blocks.1.norm1", img_size=(56, 84), **SMALL),
     _timm("vit_base_patch16_siglip_224", WIDE, (4, 6), "norm", img_size=WIDE, **SMALL),
     _timm("naflexvit_base_patch16_gap", WIDE, (4, 6), "norm", **SMALL),
-    _timm("samvit_base_patch16", WIDE, (4, 6), "neck", img_size=WIDE, global_attn_indexes=(1,), **SMALL),
+    _timm("samvit_base_patch16", WIDE, (4, 6), "neck", img_size=WIDE, global_attn_indexes=(1,), window_size=2, **SMALL),
     _timm("deit_tiny_distilled_patch16_224", WIDE, (4, 6), "blocks.1.norm1", img_size=WIDE, **SMALL),
     _timm("deit3_small_patch16_224", WIDE, (4, 6), "blocks.1.norm1", img_size=WIDE, **SMALL),
     _timm("beit_base_patch16_224", WIDE, (4, 6), "norm", img_size=WIDE, **SMALL),

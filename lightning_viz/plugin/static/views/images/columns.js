@@ -25,6 +25,8 @@ import { history, layersOf } from "../../model/records.js";
 /** In the order of the columns. @type {MapKind[]} */
 export const MAP_KINDS = [
   { method: "grad_cam", title: "Grad-CAM", axes: 3, colours: "heat", over: true, item: "maps" },
+  { method: "attention", title: "Attention", axes: 3, colours: "heat", over: true, item: "maps" },
+  { method: "attention", title: "Attention rollout", axes: 3, colours: "heat", over: true, item: "rollout" },
   { method: "occlusion", title: "Occlusion", axes: 3, colours: "heat", over: true, item: "drop" },
   { method: "occlusion", title: "Occlusion", axes: 3, colours: "grey", over: false, item: "probability", peak: 1 },
   { method: "occlusion", title: "Occlusion", axes: 3, colours: "class", over: false, item: "predicted" },
