@@ -98,26 +98,18 @@ class LayerAttention(NamedTuple):
 
 
 def read_attention(model: nn.Module, images: Tensor, who: str) -> list[LayerAttention]:
-    """Run a model that is on loan and give its attentions in the order in which they ran, each layer's last."""
+    """Run a model that is on loan and give its attentions in the order in which they ran."""
     check_images(images, who)
     modules = named_layers(model)
     with torch.no_grad(), watch_tokens(model) as seen:
         model(images.detach().clone())
-    found: dict[str, LayerAttention] = {}
+    found = []
     for attention in seen.attentions:
-        grid = seen_grid(attention.shape[-1], seen.grids)
-        shape = _by_head(attention, len(images), modules.get(attention.layer))
-        refusal = _refusal(attention, shape, len(images), grid)
-        found.pop(attention.layer, None)
-        found[attention.layer] = LayerAttention(
-            attention.layer,
-            attention.layers,
-            refusal,
-            grid or (0, 0),
-            attention.shape[-2],
-            _weights(attention, shape),
-        )
-    return list(found.values())
+        layer, queries, grid = attention.layer, attention.shape[-2], seen_grid(attention.shape[-1], seen.grids)
+        shape = _by_head(attention, len(images), modules.get(layer))
+        refusal, weights = _refusal(attention, shape, len(images), grid), _weights(attention, shape)
+        found.append(LayerAttention(layer, attention.layers, refusal, grid or (0, 0), queries, weights))
+    return found
 
 
 def _by_head(attention: Attention, count: int, module: nn.Module | None) -> torch.Size:
@@ -169,15 +161,16 @@ def chosen(found: Sequence[LayerAttention], model: nn.Module, layer: str, who: s
         ValueError: No such layer, none or several in it, or one that is not global.
     """
     find_layer(model, layer, nn.Module, who)
-    inside = [one for one in found if layer in (one.layer, *one.layers)]
-    names = ", ".join(f'"{one.layer}"' for one in (inside or found)) or "none"
+    inside = {one.layer: one for one in found if layer in (one.layer, *one.layers)}  # of several runs the last
+    names = ", ".join(f'"{name}"' for name in inside or dict.fromkeys(one.layer for one in found)) or "none"
     if not inside:
         raise ValueError(f'{who}: layer "{layer}" computes no softmax attention. Layers that do: {names}.')
     if len(inside) > 1:
         raise ValueError(f'{who}: layer "{layer}" has several attentions inside. Name one: {names}.')
-    if inside[0].refusal:
-        raise ValueError(f'{who}: layer "{layer}" {inside[0].refusal}. Choose a layer with attention over all tokens.')
-    return inside[0]
+    (one,) = inside.values()
+    if one.refusal:
+        raise ValueError(f'{who}: layer "{layer}" {one.refusal}. Choose a layer with attention over all tokens.')
+    return one
 
 
 def rolled_out(found: Sequence[LayerAttention], who: str) -> Tensor:

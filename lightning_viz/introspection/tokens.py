@@ -85,7 +85,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.seen, self.running = seen, running
         self.sizes: set[Grid] = set()
-        self.padded: set[Grid] = set()  # windows that are larger than the map: not all of their tokens are places
+        self.padded: set[Grid] = set()  # a window may be larger than the map: not all of its tokens are places
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
@@ -119,8 +119,8 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for (start, rows), (_, columns) in pairwise(_starts(before)):
             is_last = (start, rows * columns) == _starts(after)[-1]
             joined = (start, rows * columns) in _starts(after)[1:]
-            is_map = (rows, columns) in self.sizes or (not is_last and (rows, columns) not in self.padded)
-            if joined and min(rows, columns) > 1 and is_map:
+            may_be_heads = is_last or min(rows, columns) == 1 or (rows, columns) in self.padded
+            if joined and ((rows, columns) in self.sizes or not may_be_heads):
                 self.seen.grids.setdefault(rows * columns, (rows, columns))
 
     def _note_attention(self, shape: torch.Size, weights: Callable[[], Tensor]) -> None:

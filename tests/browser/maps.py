@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from browser.harness import Run, Tab
+from helpers.networks import AttentionPool
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lightning_viz import ActivationMaps, GradCAM, Occlusion, Probe, Reconstruction, Saliency
+from lightning_viz import ActivationMaps, AttentionMaps, GradCAM, Occlusion, Probe, Reconstruction, Saliency
 from lightning_viz.render import encode_png, image_picture
 from lightning_viz.trainer.drawing import Drawing
 
@@ -35,10 +36,10 @@ class Drawn(NamedTuple):
         return [drawing for key, drawing in self.drawings.items() if key[2:] == (method, layer)]
 
 
-def model_at(epoch: int, seed: int) -> nn.Module:
-    """A network that differs at every epoch."""
+def model_at(epoch: int, seed: int, *, looks: bool) -> nn.Module:
+    """A network that differs at every epoch; with or without attention."""
     torch.manual_seed(100 * seed + epoch)
-    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3))
+    head = nn.Sequential(AttentionPool(6) if looks else nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3))
     features = [nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 6, 3, stride=2, padding=1), nn.ReLU()]
     return nn.Sequential(*features, *head).eval()
 
@@ -53,8 +54,8 @@ def write_maps(logdir: Path) -> Drawn:
 
     ``first`` has everything at epochs 0 to 2, and at the last one a map of zeros and values that are not finite;
     ``second`` lacks saliency, and epoch 1; ``old`` has Grad-CAM alone and no photographs; in ``failed`` Grad-CAM
-    failed at epoch 1; ``hidden`` has occlusion alone; ``many`` has 64 images; of ``kept`` there is only a picture that
-    TensorBoard kept.
+    failed at epoch 1; ``hidden`` has occlusion alone, ``looks`` attention alone; ``many`` has 64 images;
+    of ``kept`` there is only a picture that TensorBoard kept.
     """
     probe = make_probe()
     photographs = [image_picture(image) for image in probe.images]
@@ -71,6 +72,7 @@ def write_maps(logdir: Path) -> Drawn:
     failed = _write(drawn, "failed", (0,), {"grad_cam": callbacks["grad_cam"]}, probe, seed=4)
     failed.fail(1, "ValueError: no gradient", "grad_cam")
     _write(drawn, "hidden", (0, 1), {"occlusion": Occlusion(square=4, stride=2)}, probe, seed=5)
+    _write(drawn, "looks", (0, 1), {"attention": AttentionMaps()}, probe, seed=6)
     many = Run(logdir, "many")
     maps = np.random.default_rng(0).random((64, 3, 5), dtype=np.float32)
     many.draw(Drawing("2", {"maps": maps}, meta={"vmin": 0.0, "vmax": 1.0, "size": [HEIGHT, WIDTH]}), 0, "grad_cam")
@@ -100,7 +102,7 @@ def _write(
     key = run.store.write_probe(arrays, lambda: pictures, captured=False)
     for epoch in epochs:
         for method, callback in callbacks.items():
-            for drawing in callback.drawings(model_at(epoch, seed), probe):
+            for drawing in callback.drawings(model_at(epoch, seed, looks=method == "attention"), probe):
                 if (name, epoch) == ("first", 2):
                     _spoil(drawing, method)
                 drawn.drawings[name, epoch, method, drawing.layer] = drawing

@@ -95,6 +95,19 @@ def test_each_map_on_its_own_scale(tab: Tab, maps: str, drawn: Drawn) -> None:
     assert all(min(np.abs(shown.reshape(-1, 3) - np.array(pixel)).max(1)) <= 1 for pixel in inside)
 
 
+def test_attention_is_laid_over_the_photograph_as_grad_cam_is(tab: Tab, maps: str, drawn: Drawn) -> None:
+    tab.open(maps, "view=images&runs=looks&epoch=1").ready()
+    heads = [re.split(r"\s*\n\s*", text)[0] for text in tab.frame.locator(".map-heads .map-family").all_inner_texts()]
+    assert heads == ["Photograph", "Attention", "Attention rollout"]
+    for layer, name in (("4", "maps"), ("output", "rollout")):
+        most = vmax(drawn, "attention", layer, ("looks",))
+        for image in range(IMAGES):
+            expected = overlay(
+                drawn.photographs[image], drawn.values("looks", 1, "attention", layer, name)[image], most
+            )
+            assert close(pixels(tab, cell(image, "looks", "attention", name)), expected)
+
+
 def test_opacity_lets_the_photograph_through(tab: Tab, maps: str, drawn: Drawn) -> None:
     tab.open(maps, f"{BOTH}&epoch=0&opacity=0.25", host=True).ready()
     values, most = drawn.values("first", 0, "grad_cam", LAST)[0], vmax(drawn, "grad_cam", LAST)

@@ -14,7 +14,7 @@ import torch
 import torchmetrics
 from helpers.checks import bytes_of
 from helpers.data import CleanImages, NoisyImages, seed
-from helpers.networks import network
+from helpers.networks import AttentionPool, network
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
@@ -49,6 +49,11 @@ def give_data(callback: type[VizCallback], **arguments: Any) -> VizCallback:
     return callback(**arguments)
 
 
+def layer_for(callback: type[VizCallback], layer: str) -> str:
+    """The layer that a callback is given: of the network's, one alone has attention."""
+    return "net.8" if callback is lightning_viz.AttentionMaps else layer
+
+
 def loaders(workers: int = 0) -> dict[str, DataLoader[Any]]:
     keep = {"num_workers": workers, "persistent_workers": workers > 0}
     return {
@@ -66,6 +71,7 @@ def module_class(package: str) -> type:
             super().__init__()
             self.save_hyperparameters()
             self.net = network()
+            self.net[8] = AttentionPool(4)  # one network has something for every callback
 
         def forward(self, images: Tensor) -> Tensor:
             return self.net(images)

@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from contract.harness import all_callbacks, check_drawn, contents, fingerprint, fit, module_class, pictures
+from contract.harness import (
+    all_callbacks,
+    check_drawn,
+    contents,
+    fingerprint,
+    fit,
+    layer_for,
+    module_class,
+    pictures,
+)
 from helpers.networks import Calls
 from PIL import Image
 from torch import Tensor, nn
@@ -161,7 +170,9 @@ def test_a_part_that_was_compiled_gives_the_same_pictures(
 
 def test_reentrant_checkpoints_are_drawn_or_one_clear_message(every: list[type[VizCallback]], tmp_path: Path) -> None:
     change = _change(_7=lambda conv: Checkpointed(conv, use_reentrant=True))
-    trainer = _fit_changed(tmp_path / "watched", [callback(layers="net.3") for callback in every], change, {})
+    trainer = _fit_changed(
+        tmp_path / "watched", [callback(layers=layer_for(callback, "net.3")) for callback in every], change, {}
+    )
     records = contents(trainer).records
     assert {(record.method, record.batches) for record in records} == {
         (callback.method, batches) for callback in every for batches in (0, 6, 12)

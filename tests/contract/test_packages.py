@@ -7,7 +7,6 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,6 +16,7 @@ from contract.harness import (
     contents,
     fit,
     image_tags,
+    layer_for,
     loaders,
     make_trainer,
     module_class,
@@ -111,11 +111,15 @@ def test_a_checkpoint_holds_nothing_of_them(package: str, every: list[type[VizCa
 
 
 def test_two_of_a_class_coexist(every: list[type[VizCallback]], tmp_path: Path) -> None:
-    def drawn(folder: str, *both: dict[str, Any]) -> set[tuple[str, str, int]]:
-        watching = [callback(on_error="raise", **arguments) for callback in every for arguments in both]
+    def drawn(folder: str, *both: tuple[str, int]) -> set[tuple[str, str, int]]:
+        watching = [
+            callback(layers=layer_for(callback, layer), every_n_epochs=epochs, on_error="raise")
+            for callback in every
+            for layer, epochs in both
+        ]
         return {record.identity for record in contents(fit("pytorch_lightning", tmp_path / folder, watching)).records}
 
-    one, other = {"layers": "net.0"}, {"layers": "net.3", "every_n_epochs": 2}
+    one, other = ("net.0", 1), ("net.3", 2)
     first, second = drawn("first", one), drawn("second", other)
     named = {(f"{name} net.0", layer, batches) for name, layer, batches in first}
     named |= {(f"{name} net.3", layer, batches) for name, layer, batches in second}

@@ -114,6 +114,10 @@ def test_attention_that_has_no_layer_of_its_own_is_that_of_the_model():
     (qkv,) = outputs_of(model, ["layers.2"], WIDE)
     torch.testing.assert_close(attention_maps(model, None, WIDE), by_hand(qkv, 2))
     torch.testing.assert_close(attention_maps(model, "attend", WIDE), by_hand(qkv, 2))
+    flow = torch.eye(49)
+    for qkv in outputs_of(model, ["layers.0", "layers.1", "layers.2"], WIDE):
+        flow = (by_hand(qkv, 2).mean(1) + torch.eye(49)) / 2 @ flow
+    torch.testing.assert_close(attention_rollout(model, WIDE), flow[:, 0, 1:].unflatten(1, (4, 12)))
 
 
 @pytest.mark.parametrize("name", ["timm vit_tiny_patch16_224", "timm vit_small_patch14_reg4_dinov2"])

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class Does(nn.Module):
@@ -76,6 +77,22 @@ def network(channels: int = 3) -> nn.Sequential:
     )
     net[3].requires_grad_(False)
     return net
+
+
+class AttentionPool(nn.Module):
+    """The mean over the places of maps, after each has looked at all."""
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.query_key = nn.Linear(units, 2 * units)
+        nn.init.normal_(self.query_key.weight, std=2.0)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        tokens = maps.flatten(2).transpose(1, 2)
+        query, key = self.query_key(tokens).unflatten(2, (2, 2, -1)).permute(2, 0, 3, 1, 4)
+        values = tokens.unflatten(2, (2, -1)).transpose(1, 2)
+        seen = functional.scaled_dot_product_attention(query, key, values)
+        return seen.transpose(1, 2).flatten(2).mean(1)[:, :, None, None]
 
 
 def in_training(images: Tensor) -> nn.Sequential:
