@@ -20,6 +20,7 @@ from contract.harness import (
     fingerprint,
     fit,
     give_data,
+    layer_for,
     make_trainer,
     module_class,
     pictures,
@@ -387,7 +388,7 @@ def test_a_model_that_builds_itself_late_is_checked_then(every: list[type[VizCal
             if self.net is None:
                 self.net, self.late = self.late, None
 
-    watching = [callback(layers="net.0", on_error="raise") for callback in every]
+    watching = [callback(layers=layer_for(callback, "net.0"), on_error="raise") for callback in every]
     trainer = fit("pytorch_lightning", tmp_path, watching, lambda _: Late)
     check_drawn(contents(trainer).records, [0, 6, 12], every)
 

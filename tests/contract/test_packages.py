@@ -111,10 +111,12 @@ def test_a_checkpoint_holds_nothing_of_them(package: str, every: list[type[VizCa
 
 
 def test_two_of_a_class_coexist(every: list[type[VizCallback]], tmp_path: Path) -> None:
+    two_layers = [callback for callback in every if layer_for(callback, "net.0") == "net.0"]
+
     def drawn(folder: str, *both: tuple[str, int]) -> set[tuple[str, str, int]]:
         watching = [
-            callback(layers=layer_for(callback, layer), every_n_epochs=epochs, on_error="raise")
-            for callback in every
+            callback(layers=layer, every_n_epochs=epochs, on_error="raise")
+            for callback in two_layers
             for layer, epochs in both
         ]
         return {record.identity for record in contents(fit("pytorch_lightning", tmp_path / folder, watching)).records}
@@ -127,7 +129,7 @@ def test_two_of_a_class_coexist(every: list[type[VizCallback]], tmp_path: Path) 
     # A method of the output draws no layer.
     assert {(layer, batches) for _, layer, batches in first} >= {("net.0", batches) for batches in (0, 6, 12)}
     assert {(layer, batches) for _, layer, batches in second} >= {("net.3", batches) for batches in (0, 12)}
-    for callback in every:
+    for callback in two_layers:
         assert {batches for method, _, batches in first if method == callback.method} == {0, 6, 12}, callback
         assert {batches for method, _, batches in second if method == callback.method} == {0, 12}, callback
 
