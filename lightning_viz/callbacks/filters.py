@@ -1,11 +1,13 @@
 """The filters of a convolution as images."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lightning_viz.data.probe import Probe
-from lightning_viz.functional.filters import CONVOLUTIONS, conv_filters
+from lightning_viz.functional.filters import KERNELS, conv_filters
 from lightning_viz.render import filter_grid
 from lightning_viz.render.grids import MOST, Scale
 from lightning_viz.render.scaling import finite_range
@@ -22,12 +24,13 @@ class FilterImages(VizCallback):
     """Show the filters of convolutions as images, epoch by epoch.
 
     They are what a convolution multiplies with: after masks, standardisation, pruning, rounding (see ``conv_filters``).
+    Of a kernel in three dimensions it is the middle slice, and one in one dimension is a row.
     Three input channels are shown in colour, one in grey, others as rows (filters) by columns (input channels). The
     weights themselves are kept beside the picture, so that epochs and runs can be put on one scale later; of a layer
     with more than 4 million only those in the picture. Of complex weights it is magnitude and phase.
 
     Args:
-        layers: Names or globs of ``Conv2d`` or ``ConvTranspose2d`` layers; the first convolution when omitted.
+        layers: Names or globs of convolutions; the first that runs when omitted.
         probe: Not needed by this method.
         every_n_epochs: Draw when the number of finished epochs is a multiple.
         every_n_train_steps: Draw when the Trainer's ``global_step`` crosses a multiple.
@@ -68,12 +71,12 @@ class FilterImages(VizCallback):
 
     def needs(self, context: Context) -> Needs:
         """Look at convolutions."""
-        return Needs(self.find_layers(context, CONVOLUTIONS))
+        return Needs(self.find_layers(context, KERNELS))
 
     def draw(self, context: Context) -> Iterator[Drawing]:
         """Draw one grid per layer."""
-        for layer, conv in self.find_layers(context, CONVOLUTIONS).items():
-            filters = conv_filters(context.model, layer).cpu().numpy()
+        for layer, conv in self.find_layers(context, KERNELS).items():
+            filters, note = _in_a_plane(conv_filters(context.model, layer).cpu().numpy())
             values = {"weight": filters}
             if np.iscomplexobj(filters):
                 values = {"magnitude": np.abs(filters), "phase": np.angle(filters)}
@@ -84,21 +87,31 @@ class FilterImages(VizCallback):
             shown, grid = next(iter(values.values())), next(iter(grids.values()))
             low, high = finite_range(shown, axes=(0, 1, 2, 3))
             wide = filters.size > KEPT and filters.shape[1] not in (1, 3)
-            kept = " | of the weights these are kept" if wide else ""
+            note += " | of the weights these are kept" if wide else ""
             yield Drawing(
                 layer,
                 values={name: one[:MOST, :MOST] if wide else one for name, one in values.items()},
                 pictures=[one.picture for one in grids.values()],
                 captions=[
-                    f"{name}: {one.caption}{kept}" if len(grids) > 1 else one.caption + kept
+                    f"{name}: {one.caption}{note}" if len(grids) > 1 else one.caption + note
                     for name, one in grids.items()
                 ],
                 meta={
                     "kernel": list(filters.shape[2:]),
-                    "stride": list(conv.stride),
+                    "stride": [1, *conv.stride][-2:],
                     "columns": grid.columns,
                     "scale": self.scale,
                     "vmin": low.item(),
                     "vmax": high.item(),
                 },
             )
+
+
+def _in_a_plane(filters: NDArray[Any]) -> tuple[NDArray[Any], str]:
+    """Make kernels of rows and columns, and say what was left out."""
+    if filters.ndim == 3:
+        return filters[:, :, None], ""
+    if filters.ndim == 5:
+        depth = filters.shape[2]
+        return filters[:, :, depth // 2], f" | slice {depth // 2} of 0 to {depth - 1}"
+    return filters, ""

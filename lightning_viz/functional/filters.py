@@ -10,9 +10,12 @@ from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import find_layer, named_layers
 from lightning_viz.introspection.trace import Value, trace
 
-__all__ = ["CONVOLUTIONS", "conv_filters"]
+__all__ = ["CONVOLUTIONS", "KERNELS", "conv_filters"]
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+
+KERNELS = (*CONVOLUTIONS, nn.Conv3d, nn.ConvTranspose3d, nn.Conv1d, nn.ConvTranspose1d)
+"""What has filters; only those of two dimensions have maps of an image."""
 
 WHO = "conv_filters"
 
@@ -25,15 +28,15 @@ def conv_filters(model: nn.Module, layer: str) -> Tensor:
 
     Args:
         model: Left exactly as found.
-        layer: Dotted name of a ``Conv2d`` or ``ConvTranspose2d``, e.g. ``"features.0"``, or of any other module that
-            calls one convolution.
+        layer: Dotted name of a convolution, e.g. ``"features.0"``, or of any other module that calls one.
 
     Returns:
         ``(K, C, h, w)`` float32 copy on the layer's device, complex64 where weights are complex: K units, C input
-        channels (of the unit's group), kernel h x w. A transposed convolution is turned to the same order.
+        channels (of the unit's group), kernel h x w. A transposed convolution is turned to the same order. In three
+        dimensions ``(K, C, d, h, w)``, in one ``(K, C, w)``.
 
     Raises:
-        ValueError: No such layer; it calls no 2-D convolution, or several, does not run by itself, or makes its weights
+        ValueError: No such layer; it calls no convolution, or several, does not run by itself, or makes its weights
             of its input.
 
     Source: Krizhevsky et al., ImageNet classification with deep convolutional neural networks, NeurIPS 2012, Fig. 3.
@@ -43,12 +46,12 @@ def conv_filters(model: nn.Module, layer: str) -> Tensor:
         torch.Size([96, 3, 11, 11])
     """
     found = named_layers(model).get(layer)
-    module = find_layer(model, layer, CONVOLUTIONS, WHO) if found is None else found
+    module = find_layer(model, layer, KERNELS, WHO) if found is None else found
     with isolated(model), torch.no_grad():
         images = _zeros_for(module)
         calls = [] if images is None else _calls(module, layer, images)
-        if not calls and not isinstance(module, CONVOLUTIONS):
-            find_layer(model, layer, CONVOLUTIONS, WHO)  # says what can be chosen
+        if not calls and not isinstance(module, KERNELS):
+            find_layer(model, layer, KERNELS, WHO)  # says what can be chosen
         call = _the_one(calls, module, layer)
         weight: Tensor = call.weight
         if call.transposed:
@@ -67,9 +70,9 @@ class _Call(NamedTuple):
 
 def _zeros_for(module: nn.Module) -> Tensor | None:
     """Make an input for a layer, about as small as its windows allow; None for what has no filters."""
-    conv = next((one for one in module.modules() if isinstance(one, CONVOLUTIONS)), None)
+    conv = next((one for one in module.modules() if isinstance(one, KERNELS)), None)
     if conv is not None:
-        padding = (0, 0) if isinstance(conv.padding, str) else conv.padding
+        padding = (0,) * len(conv.kernel_size) if isinstance(conv.padding, str) else conv.padding
         sizes = zip(conv.kernel_size, conv.dilation, padding, strict=True)
         like, channels, size = conv.weight, conv.in_channels, [k * dilation + edge for k, dilation, edge in sizes]
     else:
@@ -109,7 +112,7 @@ def _calls(module: nn.Module, layer: str, images: Tensor) -> list[_Call]:
 
 def _the_one(calls: Sequence[_Call], module: nn.Module, layer: str) -> _Call:
     who = f'{WHO}: layer "{layer}" ({type(module).__name__})'
-    if len(calls) > 1 and isinstance(module, CONVOLUTIONS):
+    if len(calls) > 1 and isinstance(module, KERNELS):
         # Others count or blur, beside the one that was learned.
         calls = [call for call in calls if call.weight.shape == module.weight.shape] or calls
     if len(calls) != 1:
@@ -117,6 +120,4 @@ def _the_one(calls: Sequence[_Call], module: nn.Module, layer: str) -> _Call:
     (call,) = calls
     if isinstance(call.weight, Value):
         raise ValueError(f"{who} makes its filters of its input: each image has others. Choose another layer.")
-    if call.weight.ndim != 4:
-        raise ValueError(f"{who} has filters of {tuple(call.weight.shape)}, not (K, C, h, w). Choose another layer.")
     return call

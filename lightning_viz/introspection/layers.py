@@ -113,7 +113,8 @@ def _why_none(
 def _kind_name(kinds: Kinds[M]) -> str:
     if kinds is nn.Module:
         return "layer"
-    return " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+    *others, last = [kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,))]
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _listed(names: list[str], most: int = 30) -> str:

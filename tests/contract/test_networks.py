@@ -282,3 +282,31 @@ def test_what_is_no_class_score_is_drawn_and_never_called_a_class(
     assert {record.method for record in records} == {"grad_cam", "saliency", "occlusion"}
     assert said
     assert all("output" in caption and "class" not in caption and "%" not in caption for caption in said)
+
+
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_of_rows_and_volumes_there_are_filters_and_the_others_say_once_what_they_need(
+    dimensions: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    conv, size = (nn.Conv1d(2, 6, 5), (24,)) if dimensions == 1 else (nn.Conv3d(2, 6, (3, 2, 5)), (6, 8, 10))
+
+    class Model(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.conv(x).relu().flatten(2).mean(2))
+
+    data = TensorDataset(torch.randn(16, 2, *size), LABELS)
+    module = Model(lambda s, x, y: s(x), conv=conv)
+    module.body = nn.Identity()
+    with caplog.at_level(logging.WARNING, "lightning_viz"):
+        records, _ = fit(tmp_path, module, [kind() for kind in KINDS], data)
+    drawn = [record for record in records if not record.error]
+    assert {(record.method, record.layer, record.batches) for record in drawn} == {
+        ("filters", "conv", 0),
+        ("filters", "conv", 2),
+    }
+    assert drawn[0].meta["kernel"] == ([1, 5] if dimensions == 1 else [2, 5])
+    picture = next(item for item in drawn[0].items if item.kind == "picture")
+    assert ("slice 1 of 0 to 2" in picture.caption) == (dimensions == 3)
+    said = [record for record in caplog.records if record.name == "lightning_viz"]
+    assert not any(record.exc_info for record in said)
+    assert len({record.getMessage() for record in said}) == len(said) <= 5

@@ -358,8 +358,8 @@ def test_the_model_is_left_as_found(norm):
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        ("1", r"""conv_filters: "1" is a ReLU, not a Conv2d or ConvTranspose2d. Choices: '0', '2'."""),
-        ("conv9", r"""conv_filters: Sequential has no Conv2d or ConvTranspose2d "conv9". Choices: '0', '2'."""),
+        ("1", r"""conv_filters: "1" is a ReLU, not a Conv2d, ConvTranspose2d, .* or ConvTranspose1d. Choices: '0', '2'."""),
+        ("conv9", r"""conv_filters: Sequential has no Conv2d, ConvTranspose2d, .* or ConvTranspose1d "conv9". Choices: '0', '2'."""),
         ("*", r"""conv_filters: "\*" is a pattern; give one name. Choices: '0', '2'."""),
     ],
 )
@@ -392,3 +392,22 @@ def test_weights_without_values_are_refused_by_all_functions(ask):
         model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
     with pytest.raises(RuntimeError, match='isolated: the weights of "0.weight" have no values'):
         ask(model)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize(
+    ("kind", "kernel"),
+    [
+        (nn.Conv1d, (5,)),
+        (nn.Conv3d, (3, 2, 5)),
+        (nn.ConvTranspose1d, (5,)),
+        (nn.ConvTranspose3d, (3, 2, 5)),
+    ],
+)
+def test_kernels_of_one_and_three_dimensions(kind, kernel, groups):
+    conv = kind(4, 6, kernel, padding=1, groups=groups)
+    expected = conv.weight.detach()
+    if conv.transposed:
+        parts = expected.chunk(groups)
+        expected = torch.cat([part.transpose(0, 1) for part in parts])
+    assert torch.equal(conv_filters(nn.Sequential(nn.ReLU(), conv), "1"), expected)
