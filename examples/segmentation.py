@@ -1,8 +1,8 @@
-"""What makes a pixel part of a coin? A U-Net learns it; Grad-CAM asks about a class as a whole, and about one pixel.
+"""What makes a pixel part of a coin? A U-Net learns it; Grad-CAM asks about a class, saliency about one pixel.
 
 The photographs show coins, galaxies, cells and letters; their masks are made by thresholds. The network gives a score
-per class and pixel. A map of scores counts as the mean of each channel, which asks about a class as a whole; for one
-pixel a probe is told what to take: ``Probe(output=...)``.
+per class and pixel. On its own a callback asks about the channel with the largest mean; what is asked here instead, a
+class given by a label, the probes are told by a function: ``Probe(output=...)``.
 
     pip install segmentation-models-pytorch
     python examples/segmentation.py                    # 4 photographs, about a minute
@@ -26,7 +26,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import AdamW, Optimizer
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_viz import ActivationMaps, FilterImages, GradCAM, Probe
+from lightning_viz import ActivationMaps, FilterImages, GradCAM, Probe, Saliency
 
 ROW = COLUMN = CROP // 2
 """The pixel that is asked about."""
@@ -115,6 +115,11 @@ def side_by_side(photographs: list[Tensor], classes: list[str]) -> tuple[Tensor,
     return torch.stack(images), torch.tensor(labels)
 
 
+def whole_class(scores: Tensor) -> Tensor:
+    """The score of each class, over all pixels."""
+    return scores.mean((2, 3))
+
+
 def one_pixel(scores: Tensor) -> Tensor:
     """The class scores of a pixel in the middle of the left crop."""
     return scores[:, :, ROW, COLUMN]
@@ -131,7 +136,7 @@ def main() -> None:
     photographs, classes = mask_folder(arguments.data) if arguments.data else read_photographs()
     looks = {"mean": 0.5, "std": 0.5, "class_names": classes}
     pairs = side_by_side(photographs, classes)
-    whole = Probe(pairs, **looks)
+    whole = Probe(pairs, output=whole_class, **looks)
     trainer = pl.Trainer(
         max_epochs=arguments.epochs,
         logger=TensorBoardLogger(arguments.logdir, name="unet", default_hp_metric=False),
@@ -139,11 +144,7 @@ def main() -> None:
             FilterImages(),
             ActivationMaps(probe=whole),
             GradCAM(layers=["network.encoder.layer3", "network.decoder"], probe=whole),
-            GradCAM(
-                layers=["network.encoder.layer3", "network.decoder"],
-                probe=Probe(pairs, output=one_pixel, **looks),
-                name="grad_cam one pixel",
-            ),
+            Saliency(probe=Probe(pairs, output=one_pixel, **looks)),  # Grad-CAM's means over places forget which pixel
         ],
         log_every_n_steps=5,
         enable_checkpointing=False,
