@@ -1,11 +1,13 @@
 # make demo         train two small networks with the callbacks on, then open TensorBoard (SERVE=0: only train)
-# make test         lint, types, all tests (those of the tab need node and Chromium, else they are skipped)
+# make test         lint, types, all tests (those of the tab need node and Chromium, else they are skipped;
+#                   those of other packages' networks need them: EXTRAS=,networks in a new environment)
 # make bench        the figures of the README
 PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 6006
 SERVE ?= 1
 RUNS ?= runs/kernel_and_stride
+EXTRAS ?=
 BIN := $(VENV)/bin
 
 .PHONY: demo test lint bench
@@ -46,5 +48,5 @@ node_modules/.done: package-lock.json
 
 $(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check --quiet -e ".[$*]"
+	$(BIN)/pip install --disable-pip-version-check --quiet -e ".[$*$(EXTRAS)]"
 	touch $@
