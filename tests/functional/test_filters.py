@@ -358,8 +358,8 @@ def test_the_model_is_left_as_found(norm):
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        ("1", r"""conv_filters: "1" is a ReLU, not a Conv2d, ConvTranspose2d, .* or ConvTranspose1d. Choices: '0', '2'."""),
-        ("conv9", r"""conv_filters: Sequential has no Conv2d, ConvTranspose2d, .* or ConvTranspose1d "conv9". Choices: '0', '2'."""),
+        ("1", r"""conv_filters: "1" is a ReLU, not a Conv2d, .* or ConvTranspose1d. Choices: '0', '2'."""),
+        ("conv9", r"""conv_filters: Sequential has no Conv2d, .* or ConvTranspose1d "conv9". Choices: '0', '2'."""),
         ("*", r"""conv_filters: "\*" is a pattern; give one name. Choices: '0', '2'."""),
     ],
 )
