@@ -65,7 +65,9 @@ def predict(model: nn.Module, probe: Probe, shown_before: Tensor | None, activat
     with torch.no_grad():
         returned = model(probe.images.clone())
         scores = probe.scores(returned).float()
-    is_classes = are_class_scores(scores, probe) and not is_dense(returned, probe.output)
+    speaks_of_classes, dense = are_class_scores(scores, probe), is_dense(returned, probe.output)
+    is_classes = speaks_of_classes and not dense
+    is_named = is_classes or (speaks_of_classes and probe.class_names is not None)
     single = scores.shape[1] == 1
     likely = probabilities(scores, activation) if is_classes else None
     outputs = torch.cat([-scores, scores], 1) if single and is_classes else scores
@@ -73,8 +75,9 @@ def predict(model: nn.Module, probe: Probe, shown_before: Tensor | None, activat
     predicted = likely.argmax(1) if single and likely is not None else outputs.argmax(1)
     shown = predicted
     if shown_before is not None:
-        shown = torch.where((shown_before >= 0) & (shown_before < outputs.shape[1]), shown_before.to(shown), shown)
-    if is_classes and probe.labels is not None:
+        before = shown_before.to(shown)
+        shown = torch.where((before >= 0) & (before < outputs.shape[1]), before, shown)
+    if speaks_of_classes and probe.labels is not None and (is_classes or not single):
         shown = torch.where(probe.labels >= 0, probe.labels, shown)
     images = [
         Prediction(
@@ -82,8 +85,8 @@ def predict(model: nn.Module, probe: Probe, shown_before: Tensor | None, activat
             shown=int(about),
             predicted=int(guess),
             label_name=_name(int(label), probe, is_classes=True) if label >= 0 else None,
-            shown_name=_name(int(about), probe, is_classes=is_classes),
-            predicted_name=_name(int(guess), probe, is_classes=is_classes),
+            shown_name=_name(int(about), probe, is_classes=is_named),
+            predicted_name=_name(int(guess), probe, is_classes=is_named),
             shown_score=float(outputs[image, about]),
             predicted_score=float(outputs[image, guess]),
             shown_probability=None if likely is None else float(likely[image, about]),

@@ -61,8 +61,8 @@ OUTPUTS = {
     "a count": (torch.tensor([[41.5], [-3.0], [7.0]]), [41, 2, 7], None),
     "names of another number": (SCORES, None, ["cat", "dog"]),
     "names of another number, with labels": (SCORES, [1, 0, 1], ["cat", "dog"]),
-    "a dense map": (SCORES[:, :, None, None].repeat(1, 1, 2, 3), None, NAMES),
-    "a volume": (SCORES[:, :, None, None, None].repeat(1, 1, 2, 3, 2), [1, 0, 2], NAMES),
+    "a dense map": (SCORES[:, :, None, None].repeat(1, 1, 2, 3), None, None),
+    "a volume": (SCORES[:, :, None, None, None].repeat(1, 1, 2, 3, 2), [1, 0, 2], None),
 }
 
 
@@ -82,6 +82,16 @@ def test_what_is_no_class_score_is_called_an_output_and_has_no_probability(outpu
     assert classes.tolist() == ([1] * 3 if flat.shape[1] == 1 else flat.argmax(1).tolist())
     assert "class" not in caption(predictions)
     assert "%" not in caption(predictions)
+
+
+def test_a_dense_map_is_about_the_labels_channel_by_its_name_and_has_no_probability():
+    dense = SCORES[:, :, None, None].repeat(1, 1, 2, 3)
+    probe = Probe((IMAGES, torch.tensor([2, 1, -1])), class_names=NAMES)
+    predictions, classes, activation = predict(Fixed(dense), probe, None, "softmax")
+    assert classes.tolist() == [2, 1, 2]
+    assert activation == "none"
+    assert caption(predictions) == "0: fox is 1; 1: dog is 0; 2: fox is 1.5"
+    assert {one["shown_probability"] for one in predictions} == {None}
 
 
 def test_an_image_without_a_label_is_drawn_by_its_prediction_as_it_was_first():
