@@ -190,7 +190,7 @@ def rolled_out(found: Sequence[LayerAttention], who: str) -> Tensor:
     for one in reversed(mixing):
         weights = one.weights().mean(1)
         if share is None:
-            share = _looking(torch.eye(weights.shape[-1], device=weights.device), one.grid).expand(len(weights), -1)
+            share = _looking(torch.eye(weights.shape[-1]).to(weights), one.grid).expand(len(weights), -1)
         share = 0.5 * share + 0.5 * torch.einsum("nt,nts->ns", share, weights)
     assert share is not None
     return on_grid(share, mixing[-1].grid)

@@ -36,7 +36,7 @@ class Drawn(NamedTuple):
         return [drawing for key, drawing in self.drawings.items() if key[2:] == (method, layer)]
 
 
-def model_at(epoch: int, seed: int, *, looks: bool) -> nn.Module:
+def model_at(epoch: int, seed: int, *, looks: bool = False) -> nn.Module:
     """A network that differs at every epoch; with or without attention."""
     torch.manual_seed(100 * seed + epoch)
     head = nn.Sequential(AttentionPool(6) if looks else nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3))

@@ -122,10 +122,10 @@ class Forgets(VizCallback):
     """Takes back what it did, but not if it is interrupted."""
 
     def draw(self, context: Context) -> Iterator[Drawing]:
-        mode = rectified_by("guided", context.model)
-        mode.__enter__()
+        self.mode = rectified_by("guided", context.model)  # kept, since a generator that is let go closes itself
+        self.mode.__enter__()
         context.probe.unnormalised()
-        mode.__exit__(None, None, None)
+        self.mode.__exit__(None, None, None)
         yield Drawing("net.0", pictures=[np.zeros((2, 2, 3), np.uint8)])
 
 
