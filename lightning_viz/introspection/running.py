@@ -67,7 +67,7 @@ def _on_the_way(model: nn.Module, images: Tensor, layers: Iterable[str], output:
 
     try:
         traced = trace(model, images, list(layers), pick=pick)
-    except (RuntimeError, NotImplementedError) as error:
+    except Exception as error:  # noqa: BLE001 (tensor types of others may refuse to be traced, and still run)
         log.debug("lightning_viz: what %s does can't be followed: %s", type(model).__name__, error)
         with torch.no_grad():
             model(images.clone())

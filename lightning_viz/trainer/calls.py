@@ -61,7 +61,8 @@ class Calls:
 
     def watch(self, model: nn.Module, probe: Probe, batch: Any) -> None:
         """Watch the step that is about to get a batch, if the network can't be called without."""
-        if self._watch is not None or self._seen is not None or not probe.ready or sharded_part(model) is not None:
+        known = id(probe) in self._found or self._seen is not None or self._watch is not None
+        if known or not probe.ready or sharded_part(model) is not None:
             return
         with isolated(model):
             is_known = self.of(model, probe).is_known

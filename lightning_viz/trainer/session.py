@@ -100,7 +100,8 @@ class Session:
         self.store = self.probes.store = Store(folder)
 
     def leave(self) -> None:
-        """Let others write to the store."""
+        """Let go of the model, and let others write to the store."""
+        self.calls.end_watch()
         if self._claim is not None:
             self._claim.close()
 

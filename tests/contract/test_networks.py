@@ -122,6 +122,18 @@ def test_without_a_forward_it_is_called_as_its_validation_step_does(call: Any, t
     assert not any(hooks)
 
 
+@pytest.mark.parametrize("val", [True, False], ids=["validation", "training"])
+def test_a_step_that_fails_while_it_is_watched_leaves_no_hooks(val: bool, tmp_path: Path) -> None:
+    def fail(self: Net, x: Tensor, y: Tensor) -> Tensor:
+        self.body(x)
+        raise ArithmeticError
+
+    module = Net(fail)
+    with pytest.raises(ArithmeticError):
+        fit(tmp_path, module, [GradCAM()], val=val)
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+
+
 UNCLEAR = {
     "two inputs": (lambda s, x, table, y: s(x, table), lambda self, x, table: self.head(self.body(x) + table.mean())),
     "two networks": (lambda s, x, table, y: s.head(s.body(x)) + s.other(x), None),
