@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from lightning_viz.functional.backward.batch_mixing import first_alone, is_close
+from lightning_viz.functional.backward.batch_mixing import mixes_images
 from lightning_viz.functional.backward.rules import Rule, gradient_of, no_way, rectified_by
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.layers import NoLayerError, capture, find_layer, is_scripted, last_call, named_layers
@@ -87,11 +87,12 @@ def grad_cam(
         layer = grad_cam_layer(model, images, output, reshape)
     module = find_layer(model, layer, nn.Module, who="grad_cam")
     with isolated(model):
-        alone = first_alone(partial(_scores, model, output, "grad_cam"), images)
+        run = partial(_scores, model, output, "grad_cam")
         with capture(model, layer) as outputs, watch_tokens(model) as seen:
-            scores = _scores(model, output, "grad_cam", _leaf(images))
+            scores = run(_leaf(images))
         captured = last_call(outputs, layer, "grad_cam")
-        gradient = _own_gradients(scores, classes, captured, alone, "grad_cam")
+        mixed = mixes_images(run, images, scores)
+        gradient = _own_gradients(scores, classes, captured, "grad_cam", mixed=mixed)
         maps_of = partial(
             as_maps, image_size=images.shape[2:], reshape=reshape, who="grad_cam", layer=module, grids=seen.grids
         )
@@ -246,20 +247,20 @@ def _image_gradient(
 ) -> Tensor:
     check_images(images, who)
     with isolated(model), rectified_by(rule, model):
-        alone = first_alone(partial(_scores, model, output, who), images)
-        leaf = _leaf(images)
-        scores = _scores(model, output, who, leaf)
-        return _own_gradients(scores, classes, leaf, alone, who).float()
+        run, leaf = partial(_scores, model, output, who), _leaf(images)
+        scores = run(leaf)
+        mixed = mixes_images(run, images, scores)
+        return _own_gradients(scores, classes, leaf, who, mixed=mixed).float()
 
 
 def _scores(model: nn.Module, output: Output | None, who: str, images: Tensor) -> Tensor:
     return find_scores(model(images.clone()), output, who)  # a copy, since it may work in place
 
 
-def _own_gradients(scores: Tensor, classes: Classes, source: Tensor, alone: Tensor | None, who: str) -> Tensor:
+def _own_gradients(scores: Tensor, classes: Classes, source: Tensor, who: str, *, mixed: bool) -> Tensor:
     """Differentiate each image's score with respect to its own row of the source."""
     picked, _ = class_scores(scores, classes, who)
-    if alone is None or is_close(scores[0], alone):
+    if not mixed:
         return gradient_of(picked.sum(), source, who=who)
     rows = [gradient_of(one, source, retain_graph=True, who=who)[image] for image, one in enumerate(picked)]
     return torch.stack(rows)

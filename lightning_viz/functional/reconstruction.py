@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lightning_viz.functional.aten.boxes import Pairs
 from lightning_viz.functional.aten.windows import NotFollowedError
-from lightning_viz.functional.backward.batch_mixing import first_alone, is_close
+from lightning_viz.functional.backward.batch_mixing import mixes_images
 from lightning_viz.functional.backward.ops import keep_for
 from lightning_viz.functional.backward.plan import BackwardPlan, plan_backward, run_backward
 from lightning_viz.functional.backward.rules import RULES, Rule, check_rule, gradient_of, rectified_by
@@ -216,17 +216,17 @@ def _by_autograd(
     model: nn.Module, layer: str | None, images: Tensor, pairs: _Pairs, rule: Rule, output: Output | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     leaf = images.detach().clone().requires_grad_()
-    alone = first_alone(partial(_run, model, layer, output), images)
+    run = partial(_run, model, layer, output)
     with rectified_by(rule, model):
         with watch_tokens(model) as seen:
-            captured = _run(model, layer, output, leaf)
+            captured = run(leaf)
         module = None if layer is None else model.get_submodule(layer)
         maps = as_maps(captured, images.shape[2:], None, WHO, module, CURE, seen.grids)
         seeds, units = pairs.seeds(maps.detach()), pairs.settle(maps.detach())[1]
         if layer is None:
             seeds = torch.ones_like(seeds)  # a score may be negative, and is no activation
         # A pass takes one pair of each image.
-        mixed = alone is not None and not is_close(captured[0], alone)
+        mixed = mixes_images(run, images, captured)
         turns = list(torch.split(torch.arange(len(units)), 1) if mixed else _turns(pairs.image_ids))
         for number, turn in enumerate(turns):
             signal = torch.zeros_like(maps)
