@@ -24,6 +24,7 @@ from skimage import color, data, filters
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_viz import ActivationMaps, FilterImages, GradCAM, Probe, Saliency
@@ -71,8 +72,9 @@ class SmallUnet(pl.LightningModule):
         self.log("val_loss", cross_entropy(scores, masks))
         self.log("pixels_right", (scores.argmax(1) == masks).float().mean())
 
-    def configure_optimizers(self) -> Optimizer:
-        return AdamW(self.parameters(), self.hparams.learning_rate)
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
+        optimizer = AdamW(self.parameters(), self.hparams.learning_rate)
+        return [optimizer], [CosineAnnealingLR(optimizer, self.trainer.max_epochs)]
 
 
 def read_photographs() -> tuple[list[Tensor], list[str]]:
