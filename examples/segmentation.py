@@ -1,8 +1,8 @@
 """What makes a pixel part of a coin? A U-Net learns it; Grad-CAM asks about a class, saliency about one pixel.
 
 The photographs show coins, galaxies, cells and letters; their masks are made by thresholds. The network gives a score
-per class and pixel. On its own a callback asks about the channel with the largest mean; what is asked here instead, a
-class given by a label, the probes are told by a function: ``Probe(output=...)``.
+per class and pixel. A callback asks about the mean of a channel, here that of the label's class; for one pixel the
+probe is given a function: ``Probe(output=...)``.
 
     pip install segmentation-models-pytorch
     python examples/segmentation.py                    # 4 photographs, about a minute
@@ -117,11 +117,6 @@ def side_by_side(photographs: list[Tensor], classes: list[str]) -> tuple[Tensor,
     return torch.stack(images), torch.tensor(labels)
 
 
-def whole_class(scores: Tensor) -> Tensor:
-    """The score of each class, over all pixels."""
-    return scores.mean((2, 3))
-
-
 def one_pixel(scores: Tensor) -> Tensor:
     """The class scores of a pixel in the middle of the left crop."""
     return scores[:, :, ROW, COLUMN]
@@ -138,7 +133,7 @@ def main() -> None:
     photographs, classes = mask_folder(arguments.data) if arguments.data else read_photographs()
     looks = {"mean": 0.5, "std": 0.5, "class_names": classes}
     pairs = side_by_side(photographs, classes)
-    whole = Probe(pairs, output=whole_class, **looks)
+    whole = Probe(pairs, **looks)
     trainer = pl.Trainer(
         max_epochs=arguments.epochs,
         logger=TensorBoardLogger(arguments.logdir, name="unet", default_hp_metric=False),
