@@ -7,6 +7,8 @@ from lightning_viz.functional.attribution import grad_cam as grad_cam
 from lightning_viz.functional.attribution import grad_cam_layer as grad_cam_layer
 from lightning_viz.functional.attribution import guided_grad_cam as guided_grad_cam
 from lightning_viz.functional.attribution import saliency as saliency
+from lightning_viz.functional.class_model import class_model as class_model
+from lightning_viz.functional.deep_dream import deep_dream as deep_dream
 from lightning_viz.functional.effective_field import effective_field as effective_field
 from lightning_viz.functional.features import collect_features as collect_features
 from lightning_viz.functional.features import feature_layer as feature_layer
@@ -21,6 +23,7 @@ from lightning_viz.functional.occlusion import occlusion_map as occlusion_map
 from lightning_viz.functional.receptive_field import ReceptiveField as ReceptiveField
 from lightning_viz.functional.receptive_field import receptive_field as receptive_field
 from lightning_viz.functional.reconstruction import reconstruct as reconstruct
+from lightning_viz.functional.synthesis.regularisation import Regularisation as Regularisation
 from lightning_viz.functional.top_patches import PatchTable as PatchTable
 from lightning_viz.functional.top_patches import cut_patches as cut_patches
 from lightning_viz.functional.top_patches import merge_tables as merge_tables

@@ -21,6 +21,7 @@ __all__ = [
     "is_scripted",
     "last_call",
     "named_layers",
+    "tensor_of",
 ]
 
 M = TypeVar("M", bound=nn.Module)
@@ -164,6 +165,21 @@ def capture(model: nn.Module, layers: str | Sequence[str]) -> Iterator[dict[str,
 
 
 def _keep(name: str, kept: list[Tensor], module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+    found = tensor_of(name, module, output)
+    own = found
+    if any(isinstance(given, Tensor) and _share_memory(given, found) for given in inputs):
+        own = found.clone()  # Identity, Flatten: another branch may work on the same numbers in place
+    kept.append(own)
+    passed_on = own.clone()
+    return passed_on if output is found else tuple(passed_on if one is found else one for one in output)
+
+
+def tensor_of(name: str, module: nn.Module, output: Any) -> Tensor:
+    """Give the tensor that a layer returned: alone, alone in a tuple, or beside None.
+
+    Raises:
+        TypeError: There is none, or several.
+    """
     inside = [one for one in output if one is not None] if type(output) is tuple else []
     found = inside[0] if len(inside) == 1 else output
     if not isinstance(found, Tensor):
@@ -171,12 +187,7 @@ def _keep(name: str, kept: list[Tensor], module: nn.Module, inputs: tuple[Any, .
             f'capture: layer "{name}" ({type(module).__name__}) returns a {type(output).__name__}, not a tensor. '
             "Choose a layer inside it."
         )
-    own = found
-    if any(isinstance(given, Tensor) and _share_memory(given, found) for given in inputs):
-        own = found.clone()  # Identity, Flatten: another branch may work on the same numbers in place
-    kept.append(own)
-    passed_on = own.clone()
-    return tuple(passed_on if one is found else one for one in output) if inside else passed_on
+    return found
 
 
 def _share_memory(one: Tensor, other: Tensor) -> bool:

@@ -22,6 +22,7 @@ __all__ = [
     "one_per_image",
     "probabilities",
     "seen_grid",
+    "two_sided",
 ]
 
 Output = str | int | Callable[[Any], Tensor]
@@ -128,7 +129,7 @@ def class_scores(scores: Tensor, classes: int | Sequence[int] | Tensor | None, w
         >>> class_scores(torch.tensor([[1.0, 3.0], [2.0, 0.0]]), None, "saliency")[1]
         tensor([1, 0])
     """
-    scores = _two_sided(scores)
+    scores = two_sided(scores)
     chosen = scores.argmax(1) if classes is None else one_per_image(classes, len(scores), "classes", who)
     chosen = chosen.to(scores.device)
     wrong = (chosen < 0) | (chosen >= scores.shape[1])
@@ -140,7 +141,8 @@ def class_scores(scores: Tensor, classes: int | Sequence[int] | Tensor | None, w
     return scores.gather(1, chosen[:, None])[:, 0], chosen
 
 
-def _two_sided(scores: Tensor) -> Tensor:
+def two_sided(scores: Tensor) -> Tensor:
+    """Make two classes of a single output ``(N, 1)``: it speaks for class 1, its negative for class 0."""
     return torch.cat([-scores, scores], dim=1) if scores.shape[1] == 1 else scores
 
 

@@ -1,0 +1,302 @@
+"""The image that excites a class, or a unit, most."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lightning_viz.data.batches import progress_bar
+from lightning_viz.functional.backward.batch_mixing import mixes_images
+from lightning_viz.functional.halving import run_on_each
+from lightning_viz.functional.synthesis.ascent import ascend
+from lightning_viz.functional.synthesis.canvas import Canvas, canvas_for
+from lightning_viz.functional.synthesis.domain import Domain, domain_of, magnitude_of, plain_domain
+from lightning_viz.functional.synthesis.objective import Place, Values, against_rivals, check_place, values_of
+from lightning_viz.functional.synthesis.regularisation import Name, Regularisation, find_regularisation
+from lightning_viz.functional.synthesis.start import Score, noise, plain_starts, start_of
+from lightning_viz.introspection.calls import image_type
+from lightning_viz.introspection.isolation import isolated
+from lightning_viz.introspection.outputs import Output, check_images
+
+__all__ = ["Synthesis", "class_model", "synthesise"]
+
+log = logging.getLogger("lightning_viz")
+
+WHO = "class_model"
+
+STRONGEST = 9
+"""So many of the user's images, those that excite a target most, give the magnitudes of its frequencies."""
+
+
+class Synthesis(NamedTuple):
+    """The images of K targets, and what became of each."""
+
+    images: Tensor
+    """``(K, C, H, W)`` float32; NaN where the target is dead."""
+    values: Tensor
+    """``(K, targets)``: the values of all targets there are, for each image; NaN where it is dead."""
+    dead: Tensor
+    """``(K,)`` bool: nothing was found that moves it."""
+    stopped: Tensor
+    """``(K,)`` bool: its score or gradient became infinite or NaN; the last finite image stands."""
+
+
+def class_model(
+    model: nn.Module,
+    targets: int | Sequence[int] | Tensor,
+    layer: str | None = None,
+    images: Tensor | None = None,
+    size: tuple[int, int] | None = None,
+    steps: int | None = None,
+    regularisation: Name | Regularisation = "fourier",
+    init: Tensor | None = None,
+    place: Place = "centre",
+    seed: int = 0,
+    output: Output | None = None,
+    batch_size: int | None = None,
+) -> Tensor:
+    """Show what a class, or a unit, stands for: the image that excites it most, found by gradient ascent.
+
+    It starts from the zero image, which is the mean of centred data. Where that has no gradient (networks without
+    biases) it starts from faint noise, then stronger noise, then one of ``images``; with ``"maco"`` from random phases.
+
+    Args:
+        model: Left exactly as found; runs in eval mode.
+        targets: K classes (their scores before the softmax), or units of ``layer``. All climb in one batch.
+        layer: Dotted name; the model runs as far as this layer only. None: the targets are classes.
+        images: ``(N, C, H, W)`` of the user's data, normalised as in training: they give the size, the range of each
+            channel, which colours go together, and the magnitudes of ``"maco"``. 64 or more are good. Left untouched.
+        size: (H, W) of the result. Without ``images``, where it must be given, the channels are those of the first
+            layer that runs, and the range is that of data with mean 0 and standard deviation 1, from -2 to 2.
+        steps: Of the ascent; when omitted, those of the regularisation.
+        regularisation: What keeps the image from being noise, a name or a ``Regularisation`` of one's own terms:
+
+            - ``"l2"``: the score less lambda ||I||^2 and nothing else (Simonyan et al. 2014, section 2).
+            - ``"yosinski-1"`` to ``"yosinski-4"``: decay, blur, small pixels clipped (Yosinski et al. 2015, Table 1).
+            - ``"fourier"``: frequencies of decorrelated colours, with shifts and scales (Olah et al. 2017).
+            - ``"maco"``: phases alone (Fel et al. 2023); the magnitudes held are those of the nine of ``images`` that
+              excite the target most, so that contrast and mean colour are the data's and not what was found.
+
+            Of classes the last two climb the log of the odds rather than the score: of the score itself, what two
+            classes have in common makes a part.
+        init: ``(K, C, H, W)`` or ``(1, C, H, W)``, to start from instead; those that are not finite start from nothing.
+        place: Where a unit's activation is taken: at the ``"centre"`` of its map, or its ``"mean"``.
+        seed: Of noise, phases, shifts and scales. The same seed gives the same bytes on a CPU.
+        output: Where the class scores are in what the model returns: a key, an index or a function.
+        batch_size: Targets at once; chosen when omitted: 64 up to 80 x 80 pixels, 8 at 224 x 224.
+
+    Returns:
+        ``(K, C, H, W)`` float32, normalised like ``images``. A target that nothing moves (a dead unit) is NaN, and is
+        named in a warning; so is one whose gradient became infinite or NaN: its last finite image stands.
+
+    Raises:
+        ValueError: No such target or layer, images of the wrong shape or not finite, no size, or a model with no
+            gradient from the score to the image.
+        TypeError: No scores in what the model returns.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 22, 5))
+        >>> class_model(model, [0, 3], size=(16, 24), steps=4).shape
+        torch.Size([2, 3, 16, 24])
+    """
+    asked = torch.as_tensor(targets).reshape(-1)
+    found = synthesise(
+        model, asked, layer, images, size, steps, regularisation, init, place, seed, output, batch_size, WHO
+    )
+    for marked, what in (
+        (found.dead, "nothing was found that moves it; its image is NaN"),
+        (found.stopped, "its score or gradient became infinite or NaN; the last finite image stands"),
+    ):
+        if marked.any():
+            names = ", ".join(map(str, asked[marked.cpu()].tolist()))
+            log.warning("%s: %s %s: %s.", WHO, "class" if layer is None else f'"{layer}" unit', names, what)
+    return found.images
+
+
+def synthesise(
+    model: nn.Module,
+    targets: Tensor,
+    layer: str | None,
+    images: Tensor | None,
+    size: tuple[int, int] | None,
+    steps: int | None,
+    regularisation: Name | Regularisation,
+    init: Tensor | None,
+    place: Place,
+    seed: int,
+    output: Output | None,
+    batch_size: int | None,
+    who: str,
+) -> Synthesis:
+    """Do what ``class_model`` does, and tell what became of each target."""
+    terms = find_regularisation(regularisation, who)
+    check_place(place, who)
+    if steps is not None and steps < 1:
+        raise ValueError(f"{who}(steps={steps}): must be at least 1.")
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"{who}(batch_size={batch_size}): must be at least 1.")
+    if not len(targets) or targets.is_floating_point() or targets.ndim != 1:
+        raise ValueError(f"{who}: targets must be one or more whole numbers; got {targets}.")
+    _check_sizes(images, size, who)
+    if terms.parametrisation == "phase" and images is None:
+        raise ValueError(f"{who}: the magnitudes come from your own data: give images (N, C, H, W) of it.")
+    with isolated(model):
+        for weight in model.parameters():
+            weight.requires_grad_(False)
+        domain = _domain(model, images, size, who)
+        like = noise(domain, seed, 0.1)
+        values = values_of(model, layer, place, output, like, who)
+        _check_targets(values, targets, like, layer, who)
+        init = _starts_given(init, like, len(targets), who)
+        if layer is not None:
+            terms = replace(terms, rivals=0)
+        most = 1 if _mixes(values, like) else batch_size or max(1, min(64, 8 * 3 * 224**2 // like.numel()))
+        ascent = _Ascent(values, domain, terms, steps or terms.steps, seed, who, most)
+        return ascent.of_all(targets.to(like.device), init)
+
+
+class _Ascent:
+    """One way of climbing, for all targets.
+
+    Args:
+        values: Of all targets, for images.
+        domain: What the images are like.
+        terms: Of the objective and of each step.
+        steps: How many.
+        seed: Of noise, shifts and scales.
+        who: Begins the error message.
+        most: So many images are run at once.
+    """
+
+    def __init__(
+        self, values: Values, domain: Domain, terms: Regularisation, steps: int, seed: int, who: str, most: int
+    ) -> None:
+        self.values, self.domain, self.terms = values, domain, terms
+        self.steps, self.seed, self.who, self.most = steps, seed, who, most
+
+    def of_all(self, targets: Tensor, init: Tensor | None) -> Synthesis:
+        """Climb in batches."""
+        parts: dict[int, Synthesis] = {}
+        numbers = torch.arange(len(targets))
+        with progress_bar(self.steps * len(targets), self.who, "steps") as bar:
+
+            def run(ids: Tensor, chosen: Tensor) -> None:
+                parts[int(ids[0])] = self._of_batch(chosen, None if init is None else init[ids], bar.update)
+
+            run_on_each(zip(numbers.split(self.most), targets.split(self.most), strict=True), run)
+        return Synthesis(*(torch.cat(same) for same in zip(*(parts[key] for key in sorted(parts)), strict=True)))
+
+    def _of_batch(self, targets: Tensor, init: Tensor | None, advance: Callable[[int], object]) -> Synthesis:
+        canvas = self._canvas(targets)
+        images, dead, stopped = start_of(
+            self._score_of(targets), canvas, self._starts(canvas, targets, init), len(targets), self.who
+        )
+        climbs = ~(dead | stopped)
+        if climbs.any():
+            chosen, last = targets[climbs], None
+            canvas = self._canvas(chosen)
+            score = self._score_of(chosen)
+            for last in ascend(score, images[climbs], canvas, self.terms, self.steps, self.seed, self.who):
+                advance(len(chosen))
+            if last is not None:
+                images[climbs], stopped[climbs] = last
+        with torch.no_grad():
+            values = self.values(images)
+        images[dead], values[dead] = torch.nan, torch.nan
+        return Synthesis(images, values, dead, stopped)
+
+    def _score_of(self, targets: Tensor) -> Score:
+        return lambda images: against_rivals(self.values(images), targets, self.terms.rivals)
+
+    def _starts(self, canvas: Canvas, targets: Tensor, init: Tensor | None) -> Iterator[Tensor]:
+        if init is not None:
+            yield init
+        yield from plain_starts(canvas, self.seed)
+        if self.domain.images is not None:
+            yield self.domain.images[self._ranked(targets)[:, 0]]
+
+    def _canvas(self, targets: Tensor) -> Canvas:
+        domain, magnitude = self.domain, None
+        if self.terms.parametrisation == "phase":
+            assert domain.images is not None
+            best = self._ranked(targets)[:, :STRONGEST]
+            magnitude = torch.stack([magnitude_of(domain.images[ids], domain.axes) for ids in best])
+        return canvas_for(self.terms.parametrisation, domain, magnitude)
+
+    def _ranked(self, targets: Tensor) -> Tensor:
+        """Order the user's images for each target by their score, the strongest first: ``(B, N)``."""
+        values = self._values_of_images.nan_to_num(torch.nan, torch.inf, -torch.inf)
+        scores = [against_rivals(values, target.expand(len(values)), self.terms.rivals) for target in targets]
+        return torch.stack(scores).nan_to_num(-torch.inf).argsort(dim=1, descending=True, stable=True)
+
+    @cached_property
+    def _values_of_images(self) -> Tensor:
+        assert self.domain.images is not None
+        with torch.no_grad():
+            return torch.cat([self.values(some) for some in self.domain.images.split(self.most)])
+
+
+def _check_targets(values: Values, targets: Tensor, like: Tensor, layer: str | None, who: str) -> None:
+    with torch.no_grad():
+        count = values(like).shape[1]
+    wrong = targets[(targets < 0) | (targets >= count)]
+    if len(wrong):
+        what = "class" if layer is None else f'unit of "{layer}"'
+        raise ValueError(f"{who}: there is no {what} {int(wrong[0])}; there are {count}: 0 to {count - 1}.")
+
+
+def _starts_given(init: Tensor | None, like: Tensor, count: int, who: str) -> Tensor | None:
+    if init is None:
+        return None
+    shape = tuple(like.shape[1:])
+    if init.ndim != 4 or tuple(init.shape[1:]) != shape or len(init) not in (1, count):
+        raise ValueError(f"{who}: init must be {(count, *shape)} or {(1, *shape)}; got {tuple(init.shape)}.")
+    return init.detach().to(like).expand(count, -1, -1, -1)
+
+
+def _check_sizes(images: Tensor | None, size: tuple[int, int] | None, who: str) -> None:
+    if images is None and size is None:
+        raise ValueError(f"{who}: give images (N, C, H, W) of your data, or size=(H, W).")
+    if images is not None:
+        check_images(images, who)
+        if not images.isfinite().all():
+            raise ValueError(f"{who}: images must be finite; some are NaN or infinite.")
+    if size is not None and (len(size) != 2 or min(size) < 1):
+        raise ValueError(f"{who}(size={size}): must be (H, W), both at least 1.")
+
+
+def _domain(model: nn.Module, images: Tensor | None, size: tuple[int, int] | None, who: str) -> Domain:
+    like = next((weight for weight in model.parameters() if weight.is_floating_point()), torch.empty(0))
+    if images is not None:
+        return domain_of(images.to(like.device), size)
+    assert size is not None
+    plain = plain_domain(_channels(model, size, like.device, who), size)
+    return plain._replace(**{name: getattr(plain, name).to(like.device) for name in ("low", "high", "colours")})
+
+
+def _channels(model: nn.Module, size: tuple[int, int], device: torch.device, who: str) -> int:
+    """Find the channels that the first layer takes that runs."""
+    known = [int(weight.shape[1]) for weight in model.parameters() if weight.ndim == 4]
+    for channels in dict.fromkeys([*known, 3, 1]):
+        like = torch.zeros(1, channels, *size, device=device)
+        try:
+            with torch.no_grad():
+                model(like.to(image_type(model, like)[1]))
+        except Exception:  # noqa: BLE001 (somebody else's forward may raise anything)
+            continue
+        return channels
+    raise ValueError(f"{who}: {type(model).__name__} runs on no image of size {size}. Give images of your data.")
+
+
+def _mixes(values: Values, like: Tensor) -> bool:
+    two = torch.cat([like, like.flip(2)])
+    with torch.no_grad():
+        try:
+            together = values(two)
+        except Exception:  # noqa: BLE001 (a network made for single images)
+            return True
+    return mixes_images(values, two, together)

@@ -1,0 +1,93 @@
+"""What can be climbed: the scores of classes, or the activations of the units of a layer."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from lightning_viz.introspection.calls import image_type
+from lightning_viz.introspection.outputs import Output, as_maps, find_scores, two_sided
+from lightning_viz.introspection.stopping import PartialRun
+from lightning_viz.introspection.tokens import watch_tokens
+
+__all__ = ["CURE", "Place", "Values", "against_rivals", "check_place", "values_of"]
+
+Place = Literal["centre", "mean"]
+"""Where in a unit's map its activation is taken."""
+
+Values = Callable[[Tensor], Tensor]
+"""Takes images ``(B, C, H, W)`` to the values ``(B, targets)`` of all targets there are, with their graph."""
+
+CURE = "Choose a layer that gives one."
+
+
+def check_place(place: str, who: str) -> None:
+    """Refuse a place that does not exist.
+
+    Raises:
+        ValueError: The message lists the choices.
+    """
+    if place not in get_args(Place):
+        raise ValueError(f"{who}(place={place!r}): choices are {', '.join(map(repr, get_args(Place)))}.")
+
+
+def against_rivals(values: Tensor, targets: Tensor, share: float) -> Tensor:
+    """Take of each image the value of its target, less a share of what the others have (log-sum-exp).
+
+    Args:
+        values: ``(B, targets)``.
+        targets: ``(B,)``.
+        share: 0 takes nothing; 1 makes log odds of class scores.
+
+    Returns:
+        ``(B,)``.
+    """
+    own = values.gather(1, targets[:, None])[:, 0]
+    return own - share * values.scatter(1, targets[:, None], -torch.inf).logsumexp(1) if share else own
+
+
+def values_of(
+    model: nn.Module, layer: str | None, place: Place, output: Output | None, like: Tensor, who: str
+) -> Values:
+    """Give a function of images.
+
+    Args:
+        model: On loan.
+        layer: Whose units are the targets; None: the classes are.
+        place: Of a unit.
+        output: Where the class scores are in what the model returns.
+        like: Images ``(B, C, H, W)`` of the size that will be asked about; the model runs on them once.
+        who: Begins the error message.
+
+    Raises:
+        ValueError: No such layer, or one that gives no maps.
+    """
+    to = image_type(model, like)
+    if layer is None:
+        return partial(_class_values, model, output, to, who)
+    run = PartialRun(model, layer, who)
+    with torch.no_grad(), watch_tokens(model) as seen:
+        run(like.to(*to, copy=True))
+    size, grids = like.shape[2:], seen.grids
+    maps_of = partial(as_maps, image_size=size, reshape=None, who=who, layer=run.module, cure=CURE, grids=grids)
+    return partial(_unit_values, run, maps_of, place, to)
+
+
+def _class_values(
+    model: nn.Module, output: Output | None, to: tuple[torch.device, torch.dtype], who: str, images: Tensor
+) -> Tensor:
+    # A copy, since the model may work in place.
+    return two_sided(find_scores(model(images.to(*to, copy=True)), output, who)).float()
+
+
+def _unit_values(
+    run: PartialRun,
+    maps_of: Callable[[Tensor], Tensor],
+    place: Place,
+    to: tuple[torch.device, torch.dtype],
+    images: Tensor,
+) -> Tensor:
+    maps = maps_of(run(images.to(*to, copy=True))).float()
+    return maps.mean((2, 3)) if place == "mean" else maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2]
