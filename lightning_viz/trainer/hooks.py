@@ -21,6 +21,7 @@ from lightning_viz.trainer.drawing import Drawing
 from lightning_viz.trainer.lightning import (
     Callback,
     Moment,
+    ends_here,
     finished_batches,
     moment_of,
     reader_of,
@@ -137,12 +138,12 @@ class DrawsWhileTraining(ABC, Callback):
         """Draw by epochs. Where resumed training ends an epoch before its first batch, it is drawn with that batch."""
         waits = trainer.ckpt_path is not None and not self._begun
         if not waits and self._takes_part(trainer) and self.schedule.at_epoch_end(trainer.current_epoch + 1):
-            self._draw(trainer, pl_module, epoch_ended=True)
+            self._draw(trainer, pl_module, epoch_ended=True, is_last=ends_here(trainer))
 
     def on_train_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Draw the last state, if the schedule missed it."""
         if self._takes_part(trainer) and finished_batches(trainer) != self._drawn_at:
-            self._draw(trainer, pl_module, epoch_ended=True)
+            self._draw(trainer, pl_module, epoch_ended=True, is_last=True)
 
     def on_fit_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Index the records."""
@@ -190,34 +191,34 @@ class DrawsWhileTraining(ABC, Callback):
         drawn = session is not None and session.has_drawn(self._record_name, finished_batches(trainer))
         return not (trainer.strategy.broadcast(drawn) if self.sharded else drawn)
 
-    def _draw(self, trainer: Trainer, model: nn.Module, *, epoch_ended: bool) -> None:
+    def _draw(self, trainer: Trainer, model: nn.Module, *, epoch_ended: bool, is_last: bool = False) -> None:
         self._drawn_at = finished_batches(trainer)
         if not trainer.is_global_zero:
-            self._help(trainer, model)
+            self._help(trainer, model, is_last)
             return
         session = self._session(trainer, model)
-        action = partial(self._draw_now, session, trainer, model, epoch_ended=epoch_ended)
+        action = partial(self._draw_now, session, trainer, model, epoch_ended, is_last)
         session.attempt("read where training stands", action, self.on_error)
 
-    def _help(self, trainer: Trainer, model: nn.Module) -> None:
+    def _help(self, trainer: Trainer, model: nn.Module, is_last: bool) -> None:
         try:
             with self._lent(trainer, model):
                 own = Call(self.probe.forward_fn if self.probe is not None else None)
-                self._look(trainer, model, lambda: Context(model, call=own))
+                self._look(trainer, model, lambda: Context(model, call=own, is_last=is_last))
         except Exception:
             # Rank 0 heard of it, and says so.
             if self.on_error == "raise":
                 raise
 
-    def _draw_now(self, session: Session, trainer: Trainer, model: nn.Module, *, epoch_ended: bool) -> None:
+    def _draw_now(self, session: Session, trainer: Trainer, model: nn.Module, epoch_ended: bool, is_last: bool) -> None:
         moment = moment_of(trainer, epoch_ended=epoch_ended)
-        action = partial(self._draw_all, session, trainer, model, moment)
+        action = partial(self._draw_all, session, trainer, model, moment, is_last)
         error = session.attempt(f"draw {type(self).__name__}", action, self.on_error)
         if error is not None and not self._lacks_a_layer:
             self._lacks_a_layer = isinstance(error, NoLayerError)
             session.record_failure(self.method, self._record_name, error, moment)
 
-    def _draw_all(self, session: Session, trainer: Trainer, model: nn.Module, moment: Moment) -> None:
+    def _draw_all(self, session: Session, trainer: Trainer, model: nn.Module, moment: Moment, is_last: bool) -> None:
         def begin() -> Context:
             before = self._before
             if before is None:
@@ -226,7 +227,7 @@ class DrawsWhileTraining(ABC, Callback):
                 before = session.drawn_before(self._record_name, by_then, self.on_error)
             probe = session.probes.of(self.probe)
             call = session.calls.of(model, probe)
-            return Context(model, probe.on(call), moment, before, call)
+            return Context(model, probe.on(call), moment, before, call, is_last=is_last)
 
         with self._lent(trainer, model):
             context = self._look(trainer, model, begin)
