@@ -4,17 +4,18 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.modules import module as torch_module
+from torch import nn
 
 from lightning_viz.introspection.interrupts import Interrupts
 from lightning_viz.introspection.restoring import restore_storage, restore_tensor
 from lightning_viz.introspection.sharding import refuse_sharded
 from lightning_viz.introspection.state import python_state
+from lightning_viz.introspection.structure import module_structure, tensor_hooks
 
 __all__ = ["isolated", "random_streams"]
 
@@ -159,57 +160,6 @@ def _flags(_: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _structure(model: nn.Module) -> Iterator[None]:
-    """What hangs on each module: hooks, parameters, buffers and submodules by name, its other attributes, its class."""
-    registries = _registries(vars(torch_module))
-    before = [(module, type(module), dict(vars(module))) for module in model.modules()]
-    for _, _, attributes in before:
-        registries += _registries(attributes)
-    try:
-        yield
-    finally:
-        for module, kind, attributes in before:
-            if type(module) is not kind:
-                module.__class__ = kind  # a parametrization makes a class of its own
-            _refill(vars(module), attributes)
-        for registry, content in registries:
-            _refill(registry, content)
-
-
-def _registries(attributes: dict[str, Any]) -> list[tuple[dict[Any, Any], dict[Any, Any]]]:
-    return [
-        (value, dict(value))
-        for name, value in attributes.items()
-        if isinstance(value, dict) and (name in ("_parameters", "_buffers", "_modules") or "_hooks" in name)
-    ]
-
-
-def _refill(registry: dict[Any, Any], content: dict[Any, Any]) -> None:
-    if list(registry) != list(content) or any(registry[key] is not value for key, value in content.items()):
-        registry.clear()
-        registry.update(content)
-
-
-@contextmanager
-def _tensor_hooks(model: nn.Module) -> Iterator[None]:
-    before = [
-        (tensor, name, hooks, dict(hooks or {}))
-        for tensor in _tensors(model)
-        for name in ("_backward_hooks", "_post_accumulate_grad_hooks")
-        for hooks in [getattr(tensor, name)]
-    ]
-    try:
-        yield
-    finally:
-        for tensor, name, hooks, content in before:
-            now = getattr(tensor, name)
-            if now is not None:
-                _refill(now, content)  # also where the dict is new: autograd holds on to it
-            if now is not hooks:
-                setattr(tensor, name, hooks)
-
-
-@contextmanager
 def _buffers(model: nn.Module) -> Iterator[None]:
     # Others (sparse, meta, lazy) keep their place, but no copy can be compared with them.
     buffers = [buffer for buffer in model.buffers() if buffer.layout == torch.strided and buffer.device.type != "meta"]
@@ -258,7 +208,7 @@ def _modes(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def _silent(model: nn.Module) -> Iterator[None]:
     """Keep what ``forward`` logs out of the run's numbers; Lightning would even refuse it in some hooks."""
-    # ``_structure`` takes these away again.
+    # ``module_structure`` takes these away again.
     for module in model.modules():
         for name in ("log", "log_dict"):
             if callable(getattr(type(module), name, None)) and hasattr(module, "_current_fx_name"):
@@ -275,15 +225,10 @@ def _gradients_possible(model: nn.Module) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.enable_grad())
-        for device in {tensor.device.type for tensor in _tensors(model)} - {"meta"}:
+        for device in {tensor.device.type for tensor in chain(model.parameters(), model.buffers())} - {"meta"}:
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
         yield
-
-
-def _tensors(model: nn.Module) -> Iterator[Tensor]:
-    yield from model.parameters()
-    yield from model.buffers()
 
 
 @contextmanager
@@ -301,9 +246,9 @@ _Borrow = Callable[[nn.Module], AbstractContextManager[Any]]
 _BORROWS: tuple[_Borrow, ...] = (
     lambda _: random_streams(),
     _flags,
-    _structure,
+    module_structure,
     python_state,
-    _tensor_hooks,
+    tensor_hooks,
     _buffers,
     _parameters,
     _modes,

@@ -18,6 +18,7 @@ __all__ = [
     "is_full",
     "keep_dict",
     "restore_cell",
+    "restore_dict",
     "restore_slots",
     "restore_storage",
     "restore_tensor",
@@ -48,16 +49,16 @@ def restore_cell(cell: types.CellType, content: object) -> None:
         cell.cell_contents = content
 
 
+def restore_dict(value: dict[Any, Any], content: dict[Any, Any]) -> None:
+    """Give a dict what it held, in its order."""
+    if list(value) != list(content) or any(value[key] is not one for key, one in content.items()):
+        value.clear()
+        value.update(content)
+
+
 def keep_dict(value: dict[Any, Any]) -> Restore:
     """Note down what a dict holds, in its order."""
-    content = dict(value)
-
-    def restore() -> None:
-        if list(value) != list(content) or any(value[key] is not one for key, one in content.items()):
-            value.clear()
-            value.update(content)
-
-    return restore
+    return functools.partial(restore_dict, value, dict(value))
 
 
 def _keep_sequence(value: Any) -> Restore:

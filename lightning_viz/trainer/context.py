@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
 from lightning_viz.data.probe import Probe
-from lightning_viz.data.reading import Reader, Sample, sample
+from lightning_viz.data.reading import Reader, Sample, UnsuitableDataError, sample
 from lightning_viz.introspection.calls import Call, called_by
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.seen_calls import SeenCall
@@ -36,6 +36,8 @@ class Needs(NamedTuple):
     """Map-style, without augmentation; that of the (first) validation loader when None."""
     max_images: int = 0
     """At most so many items of the data, spread over it; 0: no pass over data."""
+    is_optional: bool = False
+    """Where there are no data that suit, go without: ``context.data`` is empty, and nothing is collected."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Context:
         data: The items that ``needs`` asked for. Iterating reads them as the Trainer's validation does: batches of
             images as the network gets them, with labels. ``data.indices`` count in ``data.dataset``, the whole.
         collected: What ``collect`` returned, of each process that took part.
+        is_last: Whether training ends here, as far as anybody knows: nothing is drawn after this. Nobody knows when
+            drawing by steps, nor of a stop that is decided later in the same hook, as by ``EarlyStopping``.
     """
 
     model: nn.Module
@@ -62,6 +66,7 @@ class Context:
     layers: tuple[str, ...] = ()
     data: Sample = NO_DATA
     collected: Sequence[Any] = ()
+    is_last: bool = False
 
 
 class Looks(Protocol):
@@ -82,11 +87,11 @@ def look(who: Looks, context: Context, validation_data: Callable[[], Dataset[Any
         reader: How data are read.
 
     Raises:
-        ValueError: No data, or no images in it.
+        ValueError: No data although they are needed, or no images in them.
     """
     with called_by(context.model, context.call.forward_fn):
         context = _with_needs(who, context, validation_data, reader)
-        return replace(context, collected=[who.collect(context)]) if context.data is not NO_DATA else context
+        return replace(context, collected=(who.collect(context),)) if context.data is not NO_DATA else context
 
 
 @contextmanager
@@ -145,14 +150,20 @@ def look_together(
     layers, seen = all_gather_or_raise(begin_and_ask)[0]
     context = replace(context, layers=layers)
     parts = all_gather_or_raise(look_at_share)
-    return replace(context, collected=[one for part in parts for one in part])
+    return replace(context, collected=tuple(one for part in parts for one in part))
 
 
 def _with_needs(
     who: Looks, context: Context, validation_data: Callable[[], Dataset[Any] | None], reader: Reader
 ) -> Context:
-    layers, data, most = who.needs(context)
-    if not most:
-        return replace(context, layers=tuple(layers))
-    items = data if data is not None else validation_data()
-    return replace(context, layers=tuple(layers), data=sample(items, most, type(who).__name__, reader))
+    needs = who.needs(context)
+    context = replace(context, layers=tuple(needs.layers))
+    if not needs.max_images:
+        return context
+    try:
+        items = needs.data if needs.data is not None else validation_data()
+        return replace(context, data=sample(items, needs.max_images, type(who).__name__, reader))
+    except UnsuitableDataError:
+        if not needs.is_optional:
+            raise
+        return context

@@ -32,6 +32,7 @@ else:
 __all__ = [
     "Callback",
     "Moment",
+    "ends_here",
     "finished_batches",
     "moment_of",
     "reader_of",
@@ -60,6 +61,22 @@ def resumed_behind_an_epoch(trainer: Trainer) -> bool:
     return trainer.ckpt_path is not None and trainer.fit_loop.epoch_loop.batch_progress.current.processed == 0
 
 
+def ends_here(trainer: Trainer) -> bool:
+    """Whether training ends with the epoch that has just ended, as far as is known in ``on_train_epoch_end``.
+
+    It asks what ``fit_loop.done`` asks. That one can't be read here: it prints that training has stopped, and counts
+    the epoch as completed, so that whoever comes next in this hook finds ``current_epoch`` one too high.
+    """
+    finished = trainer.fit_loop.epoch_progress.current.processed
+    may_stop = finished >= (trainer.min_epochs or 0) and trainer.global_step >= (trainer.min_steps or 0)
+    no_epoch_left = _is_reached(trainer.max_epochs, finished)
+    return no_epoch_left or _is_reached(trainer.max_steps, trainer.global_step) or (trainer.should_stop and may_stop)
+
+
+def _is_reached(limit: int | None, count: int) -> bool:
+    return limit is not None and 0 <= limit <= count  # -1: no limit
+
+
 def moment_of(trainer: Trainer, *, epoch_ended: bool) -> Moment:
     """Read where training stands.
 
@@ -76,7 +93,7 @@ def moment_of(trainer: Trainer, *, epoch_ended: bool) -> Moment:
 def _epoch(trainer: Trainer, *, epoch_ended: bool) -> float:
     progress = trainer.fit_loop.epoch_loop.batch_progress
     finished, done = trainer.fit_loop.epoch_progress.current.processed, progress.current.processed
-    cut_short = trainer.should_stop or 0 <= trainer.max_steps <= trainer.global_step
+    cut_short = trainer.should_stop or _is_reached(trainer.max_steps, trainer.global_step)
     if epoch_ended and not cut_short:
         return float(finished)
     whole = finished - epoch_ended

@@ -174,7 +174,7 @@ def test_a_naive_habit_is_harmless_inside_the_isolation(habit: str, once: Path, 
 def test_sabotage_a_naive_habit_outside_the_isolation_is_found(
     habit: str, once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lightning_viz.trainer.base.isolated", nullcontext)
+    monkeypatch.setattr("lightning_viz.trainer.hooks.isolated", nullcontext)
     deterministic = torch.are_deterministic_algorithms_enabled()
     try:
         trainer = _fit("pytorch_lightning", "accumulate", tmp_path, [DrawsAlways(HABITS[habit], on_error="raise")])
