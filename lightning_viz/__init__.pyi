@@ -4,6 +4,8 @@ from .callbacks.activations import ActivationMaps as ActivationMaps
 from .callbacks.attention import AttentionMaps as AttentionMaps
 from .callbacks.attribution import GradCAM as GradCAM
 from .callbacks.attribution import Saliency as Saliency
+from .callbacks.class_model import ClassModel as ClassModel
+from .callbacks.deep_dream import DeepDream as DeepDream
 from .callbacks.embedding import Embedding as Embedding
 from .callbacks.feature_evolution import FeatureEvolution as FeatureEvolution
 from .callbacks.filters import FilterImages as FilterImages

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lightning_viz.data.probe import Probe
 from lightning_viz.introspection.outputs import ACTIVATIONS, Activation, is_dense, probabilities
 
-__all__ = ["Prediction", "Predictions", "caption", "check_activation", "predict"]
+__all__ = ["Prediction", "Predictions", "are_class_scores", "caption", "check_activation", "class_name", "predict"]
 
 
 class Prediction(TypedDict):
@@ -84,9 +84,9 @@ def predict(model: nn.Module, probe: Probe, shown_before: Tensor | None, activat
             label=int(label) if is_classes and label >= 0 else None,
             shown=int(about),
             predicted=int(guess),
-            label_name=_name(int(label), probe, is_classes=True) if label >= 0 else None,
-            shown_name=_name(int(about), probe, is_classes=is_named),
-            predicted_name=_name(int(guess), probe, is_classes=is_named),
+            label_name=class_name(int(label), probe, is_classes=True) if label >= 0 else None,
+            shown_name=class_name(int(about), probe, is_classes=is_named),
+            predicted_name=class_name(int(guess), probe, is_classes=is_named),
             shown_score=float(outputs[image, about]),
             predicted_score=float(outputs[image, guess]),
             shown_probability=None if likely is None else float(likely[image, about]),
@@ -119,7 +119,8 @@ def _labels(probe: Probe, count: int) -> list[int]:
     return [-1] * count if probe.labels is None else probe.labels.tolist()
 
 
-def _name(number: int, probe: Probe, *, is_classes: bool) -> str:
+def class_name(number: int, probe: Probe, *, is_classes: bool) -> str:
+    """Name a class as the probe does; an output that is no class score is called so."""
     if not is_classes:
         return f"output {number}"
     names = probe.class_names

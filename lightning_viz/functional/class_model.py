@@ -1,48 +1,27 @@
 """The image that excites a class, or a unit, most."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from lightning_viz.data.batches import progress_bar
 from lightning_viz.functional.backward.batch_mixing import mixes_images
-from lightning_viz.functional.halving import run_on_each
-from lightning_viz.functional.synthesis.ascent import ascend
-from lightning_viz.functional.synthesis.canvas import Canvas, canvas_for
-from lightning_viz.functional.synthesis.domain import Domain, domain_of, magnitude_of, plain_domain
-from lightning_viz.functional.synthesis.objective import Place, Values, against_rivals, check_place, values_of
+from lightning_viz.functional.synthesis.climber import Climber, Synthesis
+from lightning_viz.functional.synthesis.domain import Domain, domain_of, plain_domain
+from lightning_viz.functional.synthesis.objective import Place, Values, check_place, values_of
 from lightning_viz.functional.synthesis.regularisation import Name, Regularisation, find_regularisation
-from lightning_viz.functional.synthesis.start import Score, noise, plain_starts, start_of
+from lightning_viz.functional.synthesis.start import noise
 from lightning_viz.introspection.calls import image_type
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.outputs import Output, check_images
 
-__all__ = ["Synthesis", "class_model", "synthesise"]
+__all__ = ["class_model", "synthesise"]
 
 log = logging.getLogger("lightning_viz")
 
 WHO = "class_model"
-
-STRONGEST = 9
-"""So many of the user's images, those that excite a target most, give the magnitudes of its frequencies."""
-
-
-class Synthesis(NamedTuple):
-    """The images of K targets, and what became of each."""
-
-    images: Tensor
-    """``(K, C, H, W)`` float32; NaN where the target is dead."""
-    values: Tensor
-    """``(K, targets)``: the values of all targets there are, for each image; NaN where it is dead."""
-    dead: Tensor
-    """``(K,)`` bool: nothing was found that moves it."""
-    stopped: Tensor
-    """``(K,)`` bool: its score or gradient became infinite or NaN; the last finite image stands."""
 
 
 def class_model(
@@ -104,9 +83,7 @@ def class_model(
         torch.Size([2, 3, 16, 24])
     """
     asked = torch.as_tensor(targets).reshape(-1)
-    found = synthesise(
-        model, asked, layer, images, size, steps, regularisation, init, place, seed, output, batch_size, WHO
-    )
+    found = synthesise(model, asked, layer, images, size, steps, regularisation, init, place, seed, output, batch_size)
     for marked, what in (
         (found.dead, "nothing was found that moves it; its image is NaN"),
         (found.stopped, "its score or gradient became infinite or NaN; the last finite image stands"),
@@ -120,17 +97,17 @@ def class_model(
 def synthesise(
     model: nn.Module,
     targets: Tensor,
-    layer: str | None,
-    images: Tensor | None,
-    size: tuple[int, int] | None,
-    steps: int | None,
-    regularisation: Name | Regularisation,
-    init: Tensor | None,
-    place: Place,
-    seed: int,
-    output: Output | None,
-    batch_size: int | None,
-    who: str,
+    layer: str | None = None,
+    images: Tensor | None = None,
+    size: tuple[int, int] | None = None,
+    steps: int | None = None,
+    regularisation: Name | Regularisation = "fourier",
+    init: Tensor | None = None,
+    place: Place = "centre",
+    seed: int = 0,
+    output: Output | None = None,
+    batch_size: int | None = None,
+    who: str = WHO,
 ) -> Synthesis:
     """Do what ``class_model`` does, and tell what became of each target."""
     terms = find_regularisation(regularisation, who)
@@ -155,89 +132,8 @@ def synthesise(
         if layer is not None:
             terms = replace(terms, rivals=0)
         most = 1 if _mixes(values, like) else batch_size or max(1, min(64, 8 * 3 * 224**2 // like.numel()))
-        ascent = _Ascent(values, domain, terms, steps or terms.steps, seed, who, most)
+        ascent = Climber(values, domain, terms, steps or terms.steps, seed, who, most)
         return ascent.of_all(targets.to(like.device), init)
-
-
-class _Ascent:
-    """One way of climbing, for all targets.
-
-    Args:
-        values: Of all targets, for images.
-        domain: What the images are like.
-        terms: Of the objective and of each step.
-        steps: How many.
-        seed: Of noise, shifts and scales.
-        who: Begins the error message.
-        most: So many images are run at once.
-    """
-
-    def __init__(
-        self, values: Values, domain: Domain, terms: Regularisation, steps: int, seed: int, who: str, most: int
-    ) -> None:
-        self.values, self.domain, self.terms = values, domain, terms
-        self.steps, self.seed, self.who, self.most = steps, seed, who, most
-
-    def of_all(self, targets: Tensor, init: Tensor | None) -> Synthesis:
-        """Climb in batches."""
-        parts: dict[int, Synthesis] = {}
-        numbers = torch.arange(len(targets))
-        with progress_bar(self.steps * len(targets), self.who, "steps") as bar:
-
-            def run(ids: Tensor, chosen: Tensor) -> None:
-                parts[int(ids[0])] = self._of_batch(chosen, None if init is None else init[ids], bar.update)
-
-            run_on_each(zip(numbers.split(self.most), targets.split(self.most), strict=True), run)
-        return Synthesis(*(torch.cat(same) for same in zip(*(parts[key] for key in sorted(parts)), strict=True)))
-
-    def _of_batch(self, targets: Tensor, init: Tensor | None, advance: Callable[[int], object]) -> Synthesis:
-        canvas = self._canvas(targets)
-        images, dead, stopped = start_of(
-            self._score_of(targets), canvas, self._starts(canvas, targets, init), len(targets), self.who
-        )
-        climbs = ~(dead | stopped)
-        if climbs.any():
-            chosen, last = targets[climbs], None
-            canvas = self._canvas(chosen)
-            score = self._score_of(chosen)
-            for last in ascend(score, images[climbs], canvas, self.terms, self.steps, self.seed, self.who):
-                advance(len(chosen))
-            if last is not None:
-                images[climbs], stopped[climbs] = last
-        with torch.no_grad():
-            values = self.values(images)
-        images[dead], values[dead] = torch.nan, torch.nan
-        return Synthesis(images, values, dead, stopped)
-
-    def _score_of(self, targets: Tensor) -> Score:
-        return lambda images: against_rivals(self.values(images), targets, self.terms.rivals)
-
-    def _starts(self, canvas: Canvas, targets: Tensor, init: Tensor | None) -> Iterator[Tensor]:
-        if init is not None:
-            yield init
-        yield from plain_starts(canvas, self.seed)
-        if self.domain.images is not None:
-            yield self.domain.images[self._ranked(targets)[:, 0]]
-
-    def _canvas(self, targets: Tensor) -> Canvas:
-        domain, magnitude = self.domain, None
-        if self.terms.parametrisation == "phase":
-            assert domain.images is not None
-            best = self._ranked(targets)[:, :STRONGEST]
-            magnitude = torch.stack([magnitude_of(domain.images[ids], domain.axes) for ids in best])
-        return canvas_for(self.terms.parametrisation, domain, magnitude)
-
-    def _ranked(self, targets: Tensor) -> Tensor:
-        """Order the user's images for each target by their score, the strongest first: ``(B, N)``."""
-        values = self._values_of_images.nan_to_num(torch.nan, torch.inf, -torch.inf)
-        scores = [against_rivals(values, target.expand(len(values)), self.terms.rivals) for target in targets]
-        return torch.stack(scores).nan_to_num(-torch.inf).argsort(dim=1, descending=True, stable=True)
-
-    @cached_property
-    def _values_of_images(self) -> Tensor:
-        assert self.domain.images is not None
-        with torch.no_grad():
-            return torch.cat([self.values(some) for some in self.domain.images.split(self.most)])
 
 
 def _check_targets(values: Values, targets: Tensor, like: Tensor, layer: str | None, who: str) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +18,24 @@ from lightning_viz.introspection.outputs import as_maps, check_images
 from lightning_viz.introspection.stopping import PartialRun
 from lightning_viz.introspection.tokens import watch_tokens
 
-__all__ = ["deep_dream", "octave_sizes"]
+__all__ = ["Dream", "check_numbers", "deep_dream", "dream", "octave_sizes"]
 
 log = logging.getLogger("lightning_viz")
 
 WHO = "deep_dream"
 
 Size = tuple[int, int]
+
+
+class Dream(NamedTuple):
+    """The dreams of N images, and how it went."""
+
+    images: Tensor
+    """``(N, C, H, W)`` float32."""
+    sizes: list[Size]
+    """Of the octaves at which the layer runs, the smallest first."""
+    growth: Tensor
+    """``(N,)``: the objective, divided by what it was in the image."""
 
 
 def deep_dream(
@@ -76,8 +88,30 @@ def deep_dream(
         >>> deep_dream(model, "1", torch.randn(2, 3, 24, 40), steps=2, octaves=2).shape
         torch.Size([2, 3, 24, 40])
     """
+    found = dream(model, layer, images, steps, step_size, octaves, octave_scale, jitter, guide, unit, seed)
+    if len(found.sizes) < octaves:
+        log.warning(
+            '%s: "%s" runs at %s of %s octaves; the others are left out.', WHO, layer, len(found.sizes), octaves
+        )
+    return found.images
+
+
+def dream(
+    model: nn.Module,
+    layer: str,
+    images: Tensor,
+    steps: int,
+    step_size: float,
+    octaves: int,
+    octave_scale: float,
+    jitter: int,
+    guide: Tensor | None = None,
+    unit: int | None = None,
+    seed: int = 0,
+) -> Dream:
+    """Do what ``deep_dream`` does, and tell how it went."""
     check_images(images, WHO)
-    _check_numbers(steps, octaves, jitter, step_size, octave_scale)
+    check_numbers(steps, octaves, jitter, step_size, octave_scale)
     if guide is not None and unit is not None:
         raise ValueError(f"{WHO}: guide and unit exclude each other; give one.")
     with isolated(model):
@@ -89,12 +123,13 @@ def deep_dream(
         mixed = mixes_images(dreaming.activation, images, _no_grad(dreaming.activation, images))
         sizes = octave_sizes((images.shape[2], images.shape[3]), octaves, octave_scale)
         sizes = [size for size in sizes if size == sizes[-1] or dreaming.runs_at(images[:1], size)]
-        if len(sizes) < octaves:
-            log.warning('%s: "%s" runs at %s of %s octaves; the others are left out.', WHO, layer, len(sizes), octaves)
         low, high = (values[:, None, None] for values in (images.amin((0, 2, 3)), images.amax((0, 2, 3))))
         length = step_size * float((high - low).max())
         climb = partial(_climb, dreaming, sizes, steps, length, (low, high), jitter, seed)
-        return torch.cat([climb(one) for one in images.split(1 if mixed else len(images))])
+        parts = torch.split(images, 1 if mixed else len(images))
+        dreams = [climb(one) for one in parts]
+        ends = [torch.cat([_no_grad(dreaming.energy, one) for one in some]) for some in (dreams, parts)]
+        return Dream(torch.cat(dreams), sizes, ends[0] / ends[1])
 
 
 def octave_sizes(size: Size, octaves: int, octave_scale: float) -> list[Size]:
@@ -108,13 +143,18 @@ def octave_sizes(size: Size, octaves: int, octave_scale: float) -> list[Size]:
     return [(max(1, round(size[0] * factor)), max(1, round(size[1] * factor))) for factor in factors]
 
 
-def _check_numbers(steps: int, octaves: int, jitter: int, step_size: float, octave_scale: float) -> None:
+def check_numbers(steps: int, octaves: int, jitter: int, step_size: float, octave_scale: float, who: str = WHO) -> None:
+    """Refuse numbers that make no sense.
+
+    Raises:
+        ValueError: The message says which.
+    """
     for name, value, least in (("steps", steps, 1), ("octaves", octaves, 1), ("jitter", jitter, 0)):
-        if value < least:
-            raise ValueError(f"{WHO}({name}={value}): must be at least {least}.")
+        if not (isinstance(value, int) and value >= least):
+            raise ValueError(f"{who}({name}={value!r}): must be a whole number of at least {least}.")
     if not step_size > 0 or not octave_scale > 1:
         raise ValueError(
-            f"{WHO}: step_size must be more than 0 and octave_scale more than 1; got {step_size} and {octave_scale}."
+            f"{who}: step_size must be more than 0 and octave_scale more than 1; got {step_size} and {octave_scale}."
         )
 
 
@@ -132,18 +172,18 @@ def _climb(
     detail = torch.zeros_like(images[:, :, :1, :1])
     for size in sizes:
         base = _resized(images, size)
-        dream = base + _resized(detail, size)
+        image = base + _resized(detail, size)
         for _ in range(steps):
             down, right = torch.randint(-jitter, jitter + 1, (2,), generator=generator).tolist()
-            rolled = dream.roll((down, right), (2, 3))
-            dream = _step(dreaming, rolled, length).roll((-down, -right), (2, 3)).clamp(*limits)
-        detail = dream - base
-    return dream
+            rolled = image.roll((down, right), (2, 3))
+            image = _step(dreaming, rolled, length).roll((-down, -right), (2, 3)).clamp(*limits)
+        detail = image - base
+    return image
 
 
 def _step(dreaming: "_Dreaming", images: Tensor, length: float) -> Tensor:
     leaf = images.clone().requires_grad_()
-    gradient = gradient_of(dreaming.energy(leaf), leaf, who=WHO)
+    gradient = gradient_of(dreaming.energy(leaf).sum(), leaf, who=WHO)
     mean = gradient.abs().mean((1, 2, 3), keepdim=True)
     goes = (mean > 0) & mean.isfinite()
     return torch.where(goes, images + length / mean * gradient, images)
@@ -180,17 +220,17 @@ class _Dreaming:
         return self._run(images.to(*self._to, copy=True)).float()
 
     def energy(self, images: Tensor) -> Tensor:
-        """Half the squared norm, summed over the images; towards a guide, the likeness to it."""
+        """Half the squared norm ``(N,)``; towards a guide, the likeness to it."""
         if self._guide is not None:
             maps = self._maps(images).flatten(2)
             best = (maps.detach().transpose(1, 2) @ self._guide).argmax(2)
-            return (maps * self._guide[:, best].transpose(0, 1)).sum()
+            return (maps * self._guide[:, best].transpose(0, 1)).sum((1, 2))
         if self._unit is None:
-            return self.activation(images).square().sum() / 2
+            return self.activation(images).flatten(1).square().sum(1) / 2
         maps = self._maps(images)
         if not 0 <= self._unit < maps.shape[1]:
             raise ValueError(f"{WHO}(unit={self._unit}): the layer has {maps.shape[1]} units.")
-        return maps[:, self._unit].square().sum() / 2
+        return maps[:, self._unit].flatten(1).square().sum(1) / 2
 
     def runs_at(self, images: Tensor, size: Size) -> bool:
         """Whether the layer runs on images of another size."""

@@ -1,7 +1,7 @@
 """Run a model as far as a layer, and no further."""
 
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -39,7 +39,11 @@ class PartialRun:
         """Run on images ``(N, C, H, W)``; the graph is kept."""
         if not self._runs:
             with capture(self._model, self._layer) as outputs:
-                self._model(images)
+                try:
+                    self._model(images)
+                except Exception:
+                    if not outputs[self._layer]:
+                        raise  # what comes after the layer may need images of another size
             self._runs = len(outputs[self._layer])
             return last_call(outputs, self._layer, self._who)
         left = iter(range(self._runs - 1))
@@ -61,7 +65,7 @@ class _ReachedError(BaseException):
         self.output = output
 
 
-def _stop(layer: str, left: Any, module: nn.Module, inputs: Any, output: Any) -> NoReturn | None:
+def _stop(layer: str, left: Any, module: nn.Module, inputs: Any, output: Any) -> None:
     if next(left, None) is not None:
-        return None
+        return
     raise _ReachedError(tensor_of(layer, module, output))

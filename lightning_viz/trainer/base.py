@@ -135,8 +135,8 @@ class VizCallback(DrawsWhileTraining):
         who = type(self).__name__
         return find_layers(context.model, self.layers, kinds, f"{who}(layers={self.layers!r})")
 
-    def find_outer_layers(self, context: Context, kinds: Kinds[M]) -> list[str]:
-        """Find the chosen layers, of any kind; the first and the last of a kind that run when none were chosen.
+    def find_outer_layers(self, context: Context, kinds: Kinds[M], count: int = 2) -> list[str]:
+        """Find the chosen layers, of any kind; when none were chosen, some of a kind from the first to the last that run.
 
         Raises:
             ValueError: There is none; the message lists the choices.
@@ -144,7 +144,8 @@ class VizCallback(DrawsWhileTraining):
         if self.layers is not None:
             return list(self.find_layers(context, nn.Module))
         found = list(self._defaults.of(context, kinds))
-        return list(dict.fromkeys([found[0], found[-1]]))
+        places = [round(number * (len(found) - 1) / (count - 1)) for number in range(count)]
+        return [found[place] for place in dict.fromkeys(places)]
 
     def drawings(
         self,

@@ -1,6 +1,6 @@
 """Climb a score: each image its own, all in one batch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +28,7 @@ ROUNDING = 1e-5
 
 
 class Climbed(NamedTuple):
-    """Where the ascent of B images stands."""
+    """Where the ascent of B images ended."""
 
     images: Tensor
     """``(B, C, H, W)``, finite."""
@@ -37,8 +37,8 @@ class Climbed(NamedTuple):
 
 
 def ascend(
-    score: Score, start: Tensor, canvas: Canvas, terms: Regularisation, steps: int, seed: int, who: str
-) -> Iterator[Climbed]:
+    score: Score, start: Tensor, canvas: Canvas, terms: Regularisation, turns: Iterable[int], seed: int, who: str
+) -> Climbed:
     """Climb.
 
     Args:
@@ -46,32 +46,29 @@ def ascend(
         start: ``(B, C, H, W)``.
         canvas: What is changed.
         terms: Of the objective and of each step.
-        steps: How many.
+        turns: Numbers the steps.
         seed: Of the shifts.
         who: Begins the error message.
-
-    Yields:
-        What stands after each step.
 
     Raises:
         ValueError: There is no way from the score to the image.
     """
     if terms.parametrisation != "pixels":
-        return _by_adam(score, canvas.encode(start), canvas, terms, steps, seed, who)
+        return _by_adam(score, canvas.encode(start), canvas, terms, turns, seed, who)
     if terms.is_searched:
-        return _by_search(score, start, terms, steps, who)
-    return _by_rules(score, start, canvas.domain, terms, steps, seed, who)
+        return _by_search(score, start, terms, turns, who)
+    return _by_rules(score, start, canvas.domain, terms, turns, seed, who)
 
 
 def _by_adam(
-    score: Score, parameter: Tensor, canvas: Canvas, terms: Regularisation, steps: int, seed: int, who: str
-) -> Iterator[Climbed]:
+    score: Score, parameter: Tensor, canvas: Canvas, terms: Regularisation, turns: Iterable[int], seed: int, who: str
+) -> Climbed:
     generator = torch.Generator().manual_seed(seed)
     parameter = parameter.requires_grad_()
     assert terms.step_size is not None
     optimiser = torch.optim.Adam([parameter], lr=terms.step_size, maximize=True)
     stopped = torch.zeros(len(parameter), dtype=torch.bool, device=parameter.device)
-    for _ in range(steps):
+    for _ in turns:
         images = canvas.decode(parameter)
         climbed = _penalised(score(shifted_and_scaled(images, terms.jitter, terms.scale, generator)), images, terms)
         gradient = gradient_of(climbed.sum(), parameter, who=who)
@@ -81,15 +78,15 @@ def _by_adam(
         optimiser.step()
         with torch.no_grad():
             parameter.copy_(torch.where(_each(stopped, before), before, parameter))
-            yield Climbed(canvas.decode(parameter), stopped)
+    return Climbed(canvas.decode(parameter).detach(), stopped)
 
 
-def _by_search(score: Score, images: Tensor, terms: Regularisation, steps: int, who: str) -> Iterator[Climbed]:
+def _by_search(score: Score, images: Tensor, terms: Regularisation, turns: Iterable[int], who: str) -> Climbed:
     """Go along the gradient, as far as the objective still rises."""
     now, gradient = _with_gradient(score, images, terms, who)
     stopped = ~_is_finite(now, gradient)
     length = FIRST_MOVE * images[0].numel() ** 0.5 / gradient.flatten(1).norm(dim=1).clamp(min=1e-30)
-    for _ in range(steps):
+    for _ in turns:
         tried = images + _each(length, images) * torch.where(_each(stopped, gradient), 0, gradient)
         then, next_gradient = _with_gradient(score, tried, terms, who)
         rises = _rises(now, then, gradient, next_gradient) & tried.flatten(1).isfinite().all(1) & ~stopped
@@ -100,7 +97,7 @@ def _by_search(score: Score, images: Tensor, terms: Regularisation, steps: int, 
         )
         now = torch.where(goes, then, now)
         length = length * torch.where(goes, LONGER, SHORTER)
-        yield Climbed(images, stopped)
+    return Climbed(images, stopped)
 
 
 def _rises(now: Tensor, then: Tensor, gradient: Tensor, next_gradient: Tensor) -> Tensor:
@@ -111,14 +108,14 @@ def _rises(now: Tensor, then: Tensor, gradient: Tensor, next_gradient: Tensor) -
 
 
 def _by_rules(
-    score: Score, images: Tensor, domain: Domain, terms: Regularisation, steps: int, seed: int, who: str
-) -> Iterator[Climbed]:
+    score: Score, images: Tensor, domain: Domain, terms: Regularisation, turns: Iterable[int], seed: int, who: str
+) -> Climbed:
     """Yosinski et al. 2015, in the order of their toolbox: clip, climb, decay, blur, clip what is small."""
     generator = torch.Generator().manual_seed(seed)
     unit = (domain.high - domain.low) / 255
     blurs = [_blur_matrix(side, terms.blur).to(images) for side in images.shape[2:]] if terms.blur else None
     stopped = torch.zeros(len(images), dtype=torch.bool, device=images.device)
-    for step in range(steps):
+    for step in turns:
         before = images = torch.clamp(images, domain.low, domain.high)
         leaf = images.detach().clone().requires_grad_()
         seen = shifted_and_scaled(leaf, terms.jitter, terms.scale, generator)
@@ -133,7 +130,7 @@ def _by_rules(
         images = _without_small(images, (images * gradient).sum(1).abs(), terms.small_contribution)
         stopped = stopped | ~images.flatten(1).isfinite().all(1)
         images = torch.where(_each(stopped, before), before, images)
-        yield Climbed(torch.clamp(images, domain.low, domain.high), stopped)
+    return Climbed(torch.clamp(images, domain.low, domain.high), stopped)
 
 
 def _step_sizes(gradient: Tensor, terms: Regularisation) -> Tensor:

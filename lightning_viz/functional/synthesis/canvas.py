@@ -44,7 +44,7 @@ class _Pixels(Canvas):
 
 
 class _Fourier(Canvas):
-    """Olah et al., Feature visualization, Distill 2017: frequencies, weighed by 1 / frequency, of independent colours."""
+    """Olah et al., Feature visualization, 2017: frequencies, weighed by 1 / frequency, of independent colours."""
 
     def __init__(self, domain: Domain) -> None:
         super().__init__(domain)

@@ -37,7 +37,8 @@ class Domain(NamedTuple):
     @property
     def axes(self) -> Tensor:
         """``(C, C)`` orthonormal: the directions of ``colours`` without their lengths."""
-        return torch.linalg.qr(self.colours.double())[0].to(self.colours)
+        axes, _ = torch.linalg.qr(self.colours.double())
+        return torch.as_tensor(axes).to(self.colours)
 
 
 def plain_domain(channels: int, size: tuple[int, int]) -> Domain:
@@ -70,7 +71,7 @@ def _colours(images: Tensor) -> Tensor:
     # The direction of an axis is arbitrary: let the sum of each be positive. The widest comes first.
     axes = axes * torch.where(axes.sum(0) < 0, -1.0, 1.0)
     spread = variances.clamp(min=1e-6 * max(float(variances.max()), 1e-12)).sqrt()
-    return (axes * (spread / spread.max())).flip(1).to(images)
+    return torch.as_tensor(axes * (spread / spread.max())).flip(1).to(images)
 
 
 def magnitude_of(images: Tensor, axes: Tensor) -> Tensor:
@@ -85,6 +86,6 @@ def magnitude_of(images: Tensor, axes: Tensor) -> Tensor:
         sign, since it is no wave.
     """
     spectrum = torch.fft.rfft2(torch.einsum("dc,ndhw->nchw", axes, images))
-    magnitude = spectrum.abs().square().mean(0).sqrt()
+    magnitude: Tensor = spectrum.abs().square().mean(0).sqrt()
     magnitude[:, 0, 0] = spectrum[:, :, 0, 0].real.mean(0)
     return magnitude
