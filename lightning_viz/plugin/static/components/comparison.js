@@ -39,7 +39,7 @@ export function Comparison(props) {
         const related = relatedRecords(lists, method, layer);
         return html`<section class="comparison-row" key=${`${method} ${layer}`} data-method=${method} data-layer=${layer} aria-label=${`layer ${row.title ?? layer}`}>
           <h3>${row.title ?? (layer || "no layer")}</h3>
-          ${view.Above && html`<${view.Above} ...${props} row=${row} width=${inner} />`}
+          ${view.Above && html`<${view.Above} ...${props} row=${row} width=${inner} column=${width} />`}
           <div class="comparison-cells">
             ${runs.map((run, place) => html`<div class="comparison-cell" key=${run.run} data-run=${run.run}>
               ${stacked && html`<${RunHead} state=${state} run=${run} />`}
