@@ -73,7 +73,7 @@ test("what is said of an image", () => {
   const unit = target(1, { name: "unit 1", probability: null });
   assert.deepEqual([dead, wrong, unit, target(1)].map(layout.reached), ["", "93%", "3.14", "93%"]);
   assert.deepEqual([dead, wrong, unit].map(layout.flaw), ["", "stopped early, taken for another class", ""]);
-  assert.equal(layout.described(dead), "class 1: dead, nothing was found that moves it.");
+  assert.equal(layout.described(dead), "class 1 is dead: nothing moves it.");
   assert.match(layout.described(wrong), /^class 1: probability 93%, score 3.14\. The model takes it for another class\. Its gradient/);
   assert.equal(layout.described(unit), "unit 1: activation 3.14.");
   assert.equal(layout.manner({ regularisation: "fourier", steps: 32, start: "warm" }), "fourier, 32 steps, from the drawing before");

@@ -27,7 +27,7 @@ export function DreamStage({ state, runs, lists, epoch, go, blobs, head }) {
       ${otherProbes(lists, ["deep_dream"]) && html`<${OtherProbes} />`}
       ${size.width > 0 && rows.map((row) => html`<section class="comparison-row" key=${row.name} data-method="deep_dream" aria-label=${row.name}>
         ${rows.length > 1 && html`<h3>${row.name}</h3>`}
-        ${runs.map((run, place) => html`<div class="dream-run" key=${run.run} data-run=${run.run}>
+        ${runs.map((run, place) => html`<div class="comparison-cell dream-run" key=${run.run} data-run=${run.run}>
           <${RunHead} ...${{ state, run }} />
           <${Line} records=${lists[place]} loaded=${run.run in state.records} ...${{ row, epoch, go, blobs }}
             size=${dreamSize(row, inner, DREAM_GAP, state.zoom)} />

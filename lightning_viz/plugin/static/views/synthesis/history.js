@@ -48,7 +48,7 @@ export function History({ drawn, related, unit, epoch, width, zoom, go, blobs })
       ${epochs.map((one) => {
         const record = drawn.find((other) => other.epoch === one);
         const { target } = targetOf(record, unit);
-        return html`<li key=${one}><button aria-label=${`Go to epoch ${epochText(one)}`} aria-current=${one === now?.epoch ? "true" : undefined} onClick=${() => go(one)}>
+        return html`<li key=${one}><button title=${`Go to epoch ${epochText(one)}`} aria-current=${one === now?.epoch ? "true" : undefined} onClick=${() => go(one)}>
           <${Image} ...${{ record, unit, size: small, blobs }} empty="none" />
           <span class="synthesis-epoch"><span>${epochText(one)}</span><span class=${target && target.mark !== "dead" && !target.is_best ? "failed" : undefined}>${target && reached(target)}</span></span>
         </button></li>`;

@@ -96,7 +96,7 @@ export function flaw({ mark, is_best: best }) {
 /** All that is known of an image. @param {Target} target */
 export function described(target) {
   const { name, score, probability, mark, is_best: best } = target;
-  if (mark === "dead") return `${name}: dead, nothing was found that moves it.`;
+  if (mark === "dead") return `${name} is dead: nothing moves it.`;
   const parts = [...(probability == null ? [] : [`probability ${share(probability)}`]), ...(score == null ? [] : [`${probability == null ? "activation" : "score"} ${number(score)}`])];
   return [
     `${name}: ${parts.join(", ")}.`,
