@@ -36,12 +36,15 @@ def write_synthesis(logdir: Path) -> Synthesised:
     """Write the runs.
 
     ``first`` has classes and units at epochs 0 to 2, and dreams from 1 on; ``second``, with fewer classes in another
-    order, has them from epoch 1 on, failed at 2, and lacks one dream.
+    order, has them at epoch 1, failed at 2, and lacks one dream; in ``failed`` there are failures alone.
     """
     written = Synthesised(logdir, {}, {}, _images(0, 2))
     _write(written, "first", (0, 1, 2), [0, 1, 2, 3], ("0", LAST), seed=1)
     second = _write(written, "second", (1,), [3, 1, 0], (LAST,), seed=2)
     second.fail(2, "ValueError: no gradient", "class_model")
+    failed = Run(logdir, "failed")
+    failed.fail(1, "ValueError: no model", "class_model")
+    failed.fail(1, "ValueError: no photograph", "deep_dream")
     return written
 
 
@@ -53,7 +56,7 @@ def _write(
     key = run.store.write_probe({"images": written.photographs}, lambda: pictures, captured=False)
     for epoch in epochs:
         run.draw_filters(weights_at(epoch, (6, 4, 3, 3), seed), epoch, LAST)
-        for layer, numbers in (("output", classes), (LAST, UNITS)):
+        for layer, numbers in ((LAST, UNITS), ("output", classes)):
             images = _images(10 * seed + epoch, len(numbers))
             written.models[name, epoch, layer] = images
             run.draw(_model(layer, images, numbers, epoch), epoch, "class_model")

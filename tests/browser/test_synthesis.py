@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from lightning_viz.render import image_picture
 
-MODELS = "view=synthesis"
-DREAMS = "view=synthesis&synthesis=dreams"
+MODELS = "view=synthesis&runs=first,second"
+DREAMS = f"{MODELS}&synthesis=dreams"
 
 
 def row(layer: str, run: str) -> str:
@@ -49,7 +49,7 @@ def test_a_class_stands_at_one_height_in_all_runs(tab: Tab, synthesised: tuple[s
 
 def test_what_a_class_reaches_and_what_is_wrong_with_it(tab: Tab, synthesised: tuple[str, Synthesised]) -> None:
     address, _ = synthesised
-    tab.open(address, f"{MODELS}&epoch=0&runs=first").ready()
+    tab.open(address, "view=synthesis&epoch=0&runs=first").ready()
     assert tab.frame.inner_text(tile("first", 1)).split() == ["bee", "25%", "taken", "for", "another", "class"]
     tab.press("ArrowRight")
     tab.ready()
@@ -130,8 +130,16 @@ def test_dreams_from_low_to_deep_beside_the_photograph(tab: Tab, synthesised: tu
 
 def test_dreams_at_an_epoch_without(tab: Tab, synthesised: tuple[str, Synthesised]) -> None:
     address, _ = synthesised
-    tab.open(address, f"{DREAMS}&epoch=0&runs=first")
-    gap = tab.frame.locator(".dream-run .gap")
+    tab.open(address, f"{DREAMS}&epoch=0")
+    gap = tab.frame.locator("[data-run=first] .gap")
     gap.get_by_text("epoch 1").click()
     tab.ready()
     assert tab.epoch() == "epoch 1"
+
+
+def test_where_all_failed_it_is_said(tab: Tab, synthesised: tuple[str, Synthesised]) -> None:
+    address, _ = synthesised
+    tab.open(address, "view=synthesis&runs=failed")
+    tab.frame.wait_for_selector("text=ValueError: no model")
+    tab.frame.click("button:has-text('dreams')")
+    tab.frame.wait_for_selector("text=Drawing failed at epoch 1: ValueError: no photograph")

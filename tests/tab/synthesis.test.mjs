@@ -97,6 +97,11 @@ test("dreams go from low to deep; those of another callback are a row of their o
   ]);
 });
 
+test("where all dreams failed there is a row that says so", () => {
+  assert.deepEqual(dreams.laidDreams([[dream("", 0, { error: "gone" })], []]).map(({ layers }) => layers), [[""]]);
+  assert.deepEqual(dreams.laidDreams([[], [models()]]), []);
+});
+
 test("dreams fit beside the photograph, by whole factors or made smaller, but are never tiny", () => {
   const row = (count, width) => ({ layers: Array.from({ length: count }, String), titles: [], name: "", image: { width, height: width / 2 } });
   assert.deepEqual(dreams.dreamSize(row(3, 128), 1136, 12, 1), { width: 256, height: 128, columns: 4, soft: false });

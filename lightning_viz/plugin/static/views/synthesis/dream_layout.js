@@ -18,7 +18,9 @@ const titleOf = ({ layer }) => layer.split(" \u00b7 ")[0];
  * @returns {DreamRow[]}
  */
 export function laidDreams(lists) {
-  const drawn = lists.flat().filter((record) => record.method === "deep_dream" && !record.error);
+  const records = lists.flat().filter((record) => record.method === "deep_dream");
+  const drawn = records.filter((record) => !record.error);
+  if (records.length && !drawn.length) return [{ name: "", layers: [""], titles: [""], image: { width: 1, height: 1 } }]; // failures have no layer
   return [...new Set(drawn.map((record) => record.name))].map((name) => {
     const own = drawn.filter((record) => record.name === name).sort((a, b) => Number(a.meta.order ?? 0) - Number(b.meta.order ?? 0));
     const shapes = own.map((record) => pictureOf(record)?.shape ?? []).filter((shape) => shape.length === 3);

@@ -56,7 +56,7 @@ function Line({ records, loaded, row, epoch, go, blobs, size }) {
   return html`<div>
     <ol class="dream-line" style=${`--tile:${size.width}px;--columns:${size.columns}`}>
       <li><${Photograph} record=${here[0]} size=${size} /></li>
-      ${row.layers.map((layer, place) => html`<li key=${layer} data-layer=${layer}><${Dream} record=${found[place].record} layer=${row.titles[place]} ...${{ size, blobs }} /></li>`)}
+      ${row.layers.map((layer, place) => html`<li key=${layer} data-layer=${layer}><${Dream} record=${found[place].record} layer=${row.titles[place]} first=${drawnRecords(records, "deep_dream", layer)[0]?.epoch} ...${{ size, blobs }} /></li>`)}
     </ol>
     ${problems}
     <p class="dream-note dim">${here[0].epoch === epoch ? "" : `from epoch ${epochText(here[0].epoch)}; `}${manner(here[0])}</p>
@@ -80,10 +80,10 @@ function Photograph({ record, size }) {
   </figure>`;
 }
 
-/** @param {{record: Rec | null, layer: string, size: import("./dream_layout.js").DreamSize, blobs: import("../../io/blob_cache.js").Blobs}} props */
-function Dream({ record, layer, size, blobs }) {
+/** @param {{record: Rec | null, layer: string, first: number | undefined, size: import("./dream_layout.js").DreamSize, blobs: import("../../io/blob_cache.js").Blobs}} props */
+function Dream({ record, layer, first, size, blobs }) {
   const item = pictureOf(record);
-  if (!record || !item) return html`<figure><${NoTile} size=${size}>not in this run<//><figcaption><p class="dim ellipsis">${layer}</p></figcaption></figure>`;
+  if (!record || !item) return html`<figure><${NoTile} size=${size}>${first === undefined ? "not in this run" : `none until epoch ${epochText(first)}`}<//><figcaption><p class="dim ellipsis">${layer}</p></figcaption></figure>`;
   const bitmap = /** @type {ImageBitmap | null} */ (blobs.get(item.url));
   const { unit } = record.meta;
   const name = unit == null ? layer : `${layer} unit ${unit}`;

@@ -40,10 +40,12 @@ export function historyNeeds(drawn, related, epoch) {
  */
 export function History({ drawn, related, unit, epoch, width, zoom, go, blobs }) {
   const now = drawn.findLast((record) => record.epoch <= epoch);
+  const first = drawn.find((record) => targetOf(record, unit).target);
+  const empty = !first ? "not in this run" : first.epoch <= epoch ? "none in this drawing" : `none until epoch ${epochText(first.epoch)}`;
   const epochs = epochsIn(related, epoch);
   const { large, small, below } = layHistory(tileSizeIn(related), epochs.length, width, zoom);
   return html`<figure class=${below ? "synthesis-history below" : "synthesis-history"}>
-    <${Image} record=${now} ...${{ unit, size: large, blobs }} empty=${`none until epoch ${epochText(drawn[0]?.epoch ?? NaN)}`} />
+    <${Image} record=${now} ...${{ unit, size: large, blobs, empty }} />
     <ol style=${`--tile:${Math.max(24, small.width)}px`}>
       ${epochs.map((one) => {
         const record = drawn.find((other) => other.epoch === one);

@@ -1,10 +1,11 @@
 /** The synthesised image of a unit, on its page. */
 
+import { picturesOf } from "../../model/items.js";
 import { drawnRecords } from "../../model/records.js";
 import { openUnit } from "../../model/state.js";
 import { allTargets, isOfClasses, sheetOf } from "../../model/targets.js";
 import { html } from "../../vendor/htm-preact-3.1.1.js";
-import { History, historyNeeds } from "./history.js";
+import { History } from "./history.js";
 
 /** @type {(records: Rec[], layer: string) => Rec[]} */
 const drawnOf = (records, layer) => drawnRecords(records, "class_model", layer).filter((record) => sheetOf(record) && !isOfClasses(record));
@@ -28,9 +29,6 @@ export const imageOfUnit = {
   methods: ["class_model"],
   title: () => "The image that excites it most, found by gradient ascent",
   has: (records, layer) => drawnOf(records, layer).length > 0,
-  refs: (records, { layer }, epoch) => {
-    const drawn = drawnOf(records, layer);
-    return historyNeeds(drawn, drawn, epoch);
-  },
+  refs: (records, { layer }) => drawnOf(records, layer).flatMap(picturesOf),
   Cell: ImageOfUnit,
 };
