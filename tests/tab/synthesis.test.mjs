@@ -60,11 +60,24 @@ test("tiles grow by whole factors, as long as all are seen at once, and not beyo
   assert.deepEqual(layout.layTiles({ width: 12, height: 20 }, 3, { width: 60, height: 900 }, 1), { width: 60, height: 100 });
 });
 
+test("tiles that are too large are made as wide as a part of the room; zoomed in, they have their own pixels", () => {
+  const tile = { width: 224, height: 224 };
+  for (const width of [190, 350, 568, 1136]) {
+    const laid = layout.layTiles(tile, 10, { width, height: 500 }, 1);
+    const columns = Math.round((width + layout.TILE_GAP) / (laid.width + layout.TILE_GAP));
+    assert.ok(laid.width > 128 && laid.width <= 192 && laid.height === laid.width, `${laid.width}`);
+    assert.ok(Math.abs(columns * (laid.width + layout.TILE_GAP) - layout.TILE_GAP - width) < 1e-9);
+  }
+  assert.equal(layout.layTiles(tile, 10, { width: 568, height: 500 }, 2).width, 224);
+});
+
 test("the images of all epochs stand beside the large one, or below it", () => {
   const tile = { width: 64, height: 64 };
   assert.deepEqual(layout.layHistory(tile, 4, 1100, 1), { large: { width: 256, height: 256 }, small: { width: 192, height: 192 }, below: false });
   assert.deepEqual(layout.layHistory(tile, 24, 560, 1), { large: { width: 256, height: 256 }, small: { width: 64, height: 64 }, below: false });
   assert.equal(layout.layHistory(tile, 24, 300, 1).below, true);
+  const large = layout.layHistory({ width: 224, height: 112 }, 24, 560, 1);
+  assert.deepEqual([large.large.width, Math.round(large.small.width), large.below], [224, 72, false]);
 });
 
 test("what is said of an image", () => {

@@ -91,6 +91,6 @@ function Dream({ record, layer, first, size, blobs }) {
     ${blobs.failure(item.url)
       ? html`<${NoTile} size=${size}>${blobs.failure(item.url)}<//>`
       : html`<div class=${bitmap ? "canvas-box" : "canvas-box waiting"} style=${sized(size)}><${Still} bitmap=${bitmap ?? undefined} label=${`What ${layer} saw, amplified`} soft=${size.soft} /></div>`}
-    <figcaption><p><span class="ellipsis" title=${name}>${name}</span>${record.scalars.growth !== undefined && html`<span class="dim nowrap" title="Half the squared norm of the activation, against that of the photograph">grown ${number(record.scalars.growth)}\u00d7</span>`}</p></figcaption>
+    <figcaption><p class="ellipsis" title=${name}>${name}</p>${record.scalars.growth !== undefined && html`<p class="dim" title="Half the squared norm of the activation, against that of the photograph">grown ${number(record.scalars.growth)}\u00d7</p>`}</figcaption>
   </figure>`;
 }

@@ -10,10 +10,13 @@ import { flaw, layHistory, manner, reached, tileSizeIn } from "./layout.js";
 import { NoTile, Tile } from "./tile.js";
 
 /** Small images; of more epochs some are left out. */
-const MOST = 24;
+const MOST = 16;
+
+/** @param {Rec[]} related */
+const allEpochs = (related) => ascending(related.filter(sheetOf).map((record) => record.epoch));
 
 /** The epochs of some records, of many only some. @param {Rec[]} related @param {number} epoch */
-const epochsIn = (related, epoch) => thinned(ascending(related.filter(sheetOf).map((record) => record.epoch)), MOST, epoch);
+const epochsIn = (related, epoch) => thinned(allEpochs(related), MOST, epoch);
 
 /**
  * The pictures that it takes.
@@ -44,7 +47,7 @@ export function History({ drawn, related, unit, epoch, width, zoom, go, blobs })
   const empty = !first ? "not in this run" : first.epoch <= epoch ? "none in this drawing" : `none until epoch ${epochText(first.epoch)}`;
   const epochs = epochsIn(related, epoch);
   const { large, small, below } = layHistory(tileSizeIn(related), epochs.length, width, zoom);
-  return html`<figure class=${below ? "synthesis-history below" : "synthesis-history"}>
+  return html`<figure class=${below ? "synthesis-history below" : "synthesis-history"} style=${`--large:${large.width}px`}>
     <${Image} record=${now} ...${{ unit, size: large, blobs, empty }} />
     <ol style=${`--tile:${Math.max(24, small.width)}px`}>
       ${epochs.map((one) => {
@@ -56,7 +59,7 @@ export function History({ drawn, related, unit, epoch, width, zoom, go, blobs })
         </button></li>`;
       })}
     </ol>
-    <${Said} record=${now} ...${{ unit, epoch }} />
+    <${Said} record=${now} ...${{ unit, epoch }} shown=${epochs.length} all=${allEpochs(related).length} />
   </figure>`;
 }
 
@@ -69,13 +72,13 @@ function Image({ record, unit, size, blobs, empty }) {
   return html`<${Tile} tile=${targetTile(blobs, record, place)} size=${size} label=${`${target.name} at epoch ${epochText(record.epoch)}`} />`;
 }
 
-/** What is known of the large one. @param {{record: Rec | undefined, unit: number, epoch: number}} props */
-function Said({ record, unit, epoch }) {
+/** What is known of the large one. @param {{record: Rec | undefined, unit: number, epoch: number, shown: number, all: number}} props */
+function Said({ record, unit, epoch, shown, all }) {
   const { target } = targetOf(record, unit);
   if (!record || !target) return html`<figcaption></figcaption>`;
   const older = record.epoch === epoch ? "" : `from epoch ${epochText(record.epoch)}; `;
   if (target.mark === "dead") return html`<figcaption class="dim">${older}nothing was found that moves it</figcaption>`;
   const what = target.probability == null ? "activation" : "probability";
   return html`<figcaption><p>${what} ${reached(target)}${flaw(target) && html`<span class=${target.is_best ? "dim" : "failed"}>, ${flaw(target)}</span>`}</p>
-    <p class="dim">${older}${manner(record.meta)}</p></figcaption>`;
+    <p class="dim">${older}${manner(record.meta)}${shown < all && `; ${shown} of ${all} epochs`}</p></figcaption>`;
 }

@@ -14,7 +14,7 @@ const SMALLEST = 128;
 const LARGEST = 192;
 /** Of one target over the epochs: the large image, and at least that of an epoch. */
 const LARGE = 256;
-const SMALL = 56;
+const SMALL = 72;
 const HISTORY_GAP = 16;
 const FRAME_GAP = 8;
 /** What stands below the image of an epoch, with the gap to the next. */
@@ -30,7 +30,7 @@ export function tileSizeIn(records) {
 }
 
 /**
- * A size times a factor: whole pixels of the screen for each of its own. It is not wider than the room, if need be smaller.
+ * A size times a factor: whole pixels of the screen for each of its own, or made smaller. It is not wider than the room.
  * @param {Size} size
  * @param {number} factor  pixels of the screen
  * @param {number} room  width, in CSS pixels
@@ -38,8 +38,8 @@ export function tileSizeIn(records) {
  */
 export function enlarged({ width, height }, factor, room) {
   const ratio = pixelRatio();
-  const fit = (room * ratio) / width;
-  const scale = (fit < 1 ? fit : Math.min(Math.max(1, Math.floor(factor)), Math.floor(fit))) / ratio;
+  const most = Math.min(factor, (room * ratio) / width);
+  const scale = (most < 1 ? most : Math.floor(most)) / ratio;
   return { width: width * scale, height: height * scale };
 }
 
@@ -52,18 +52,26 @@ export function enlarged({ width, height }, factor, room) {
  */
 export function layTiles(tile, count, room, zoom) {
   const [ratio, longest] = [pixelRatio(), Math.max(tile.width, tile.height)];
-  const factor = factorIn(tile, count, room, { least: Math.ceil((SMALLEST * ratio) / longest), most: Math.floor((LARGEST * ratio) / longest), gap: TILE_GAP, foot: TILE_FOOT });
-  return enlarged(tile, factor * zoom, room.width);
+  const most = Math.floor((LARGEST * ratio) / longest);
+  const factor = most < 1 ? across(tile, room.width) : (factorIn(tile, count, room, { most, gap: TILE_GAP, foot: TILE_FOOT }) ?? 0);
+  return enlarged(tile, Math.max(factor, most < 1 ? 0 : Math.ceil((SMALLEST * ratio) / longest)) * zoom, room.width);
 }
 
-/** The largest factor with which all tiles fit; the least if none does. @type {(tile: Size, count: number, room: Size, limits: {least: number, most: number, gap: number, foot: number}) => number} */
-function factorIn(tile, count, room, { least, most, gap, foot }) {
-  for (let factor = most; factor > least; factor--) {
+/** What makes tiles that are too large as wide as a part of the room. @param {Size} tile @param {number} room */
+function across(tile, room) {
+  const largest = (LARGEST * tile.width) / Math.max(tile.width, tile.height);
+  const columns = Math.ceil((room + TILE_GAP) / (largest + TILE_GAP));
+  return (((room + TILE_GAP) / columns - TILE_GAP) * pixelRatio()) / tile.width;
+}
+
+/** The largest factor with which all tiles fit, if there is one. @type {(tile: Size, count: number, room: Size, limits: {most: number, gap: number, foot: number}) => number | null} */
+function factorIn(tile, count, room, { most, gap, foot }) {
+  for (let factor = most; factor > 0; factor--) {
     const { width, height } = enlarged(tile, factor, room.width);
     const columns = Math.floor((room.width + gap) / (width + gap));
     if (Math.ceil(count / columns) * (height + foot) <= room.height) return factor;
   }
-  return least;
+  return null;
 }
 
 /**
@@ -76,12 +84,13 @@ function factorIn(tile, count, room, { least, most, gap, foot }) {
 export function layHistory(tile, count, width, zoom) {
   const [ratio, longest] = [pixelRatio(), Math.max(tile.width, tile.height)];
   const large = enlarged(tile, (LARGE * zoom * ratio) / longest, width);
-  const least = Math.ceil((SMALL * ratio) / longest);
+  const usual = (SMALL * ratio) / longest;
+  const least = usual < 1 ? usual : Math.floor(usual);
   const beside = width - large.width - HISTORY_GAP;
   const below = beside < Math.min(count, FEW) * (enlarged(tile, least * zoom, width).width + FRAME_GAP) - FRAME_GAP;
   const room = below ? { width, height: large.height / 2 } : { width: beside, height: large.height };
-  const factor = factorIn(tile, count, room, { least, most: Math.floor((LARGEST * ratio) / longest), gap: FRAME_GAP, foot: FRAME_FOOT });
-  return { large, small: enlarged(tile, factor * zoom, below ? width : beside), below };
+  const fitting = factorIn(tile, count, room, { most: Math.floor((LARGEST * ratio) / longest), gap: FRAME_GAP, foot: FRAME_FOOT });
+  return { large, small: enlarged(tile, Math.max(least, fitting ?? 0) * zoom, room.width), below };
 }
 
 /** How far an image got: the probability of its class, the activation of its unit. @param {Target} target */

@@ -51,7 +51,7 @@ function OneTarget({ record, unit, name, size, chosen, blobs, pick }) {
     <button title=${says} aria-label=${`${says} ${classes ? "Show it over the epochs" : `Open unit ${unit} of ${record.layer}`}`} aria-pressed=${classes ? chosen : undefined} onClick=${() => pick(unit)}>
       ${target.mark === "dead" ? html`<${NoTile} size=${size}>dead: nothing moves it<//>` : html`<${Tile} tile=${targetTile(blobs, record, place)} size=${size} label=${says} />`}
     </button>
-    <p><span class="ellipsis">${target.name}</span><span class=${wrong ? "failed" : undefined}>${reached(target)}</span></p>
+    <p><span class="ellipsis">${target.name}</span><span class=${wrong ? "failed nowrap" : "nowrap"}>${reached(target)}</span></p>
     <p class=${wrong ? "failed ellipsis" : "dim ellipsis"}>${flaw(target)}</p>
   </li>`;
 }
