@@ -83,7 +83,7 @@ function Cell({ records, lists, loaded, row: { method, layer }, related, room, s
     </div>`;
   }
   if (!loaded) return html`<div class="gap waiting"><p>…</p></div>`;
-  if (!epochs.length) return html`<p class="dim">This run has no ${layer}.</p>`;
+  if (!epochs.length) return html`<p class="dim">This run has nothing of ${layer}.</p>`;
   return html`<div class="gap" style=${roomOf(like, room)}>
     <p>No picture at epoch ${epochText(epoch)}.</p>
     <p>Nearest:

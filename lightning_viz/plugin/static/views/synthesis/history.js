@@ -48,13 +48,13 @@ export function History({ drawn, related, unit, epoch, width, zoom, go, blobs })
   const epochs = epochsIn(related, epoch);
   const { large, small, below } = layHistory(tileSizeIn(related), epochs.length, width, zoom);
   return html`<figure class=${below ? "synthesis-history below" : "synthesis-history"} style=${`--large:${large.width}px`}>
-    <${Image} record=${now} ...${{ unit, size: large, blobs, empty }} />
+    <${Image} record=${now} ...${{ unit, size: large, blobs, empty }} dead="dead: nothing moves it" />
     <ol style=${`--tile:${Math.max(24, small.width)}px`}>
       ${epochs.map((one) => {
         const record = drawn.find((other) => other.epoch === one);
         const { target } = targetOf(record, unit);
         return html`<li key=${one}><button title=${`Go to epoch ${epochText(one)}`} aria-current=${one === now?.epoch ? "true" : undefined} onClick=${() => go(one)}>
-          <${Image} ...${{ record, unit, size: small, blobs }} empty="none" />
+          <${Image} ...${{ record, unit, size: small, blobs }} empty="none" dead="dead" />
           <span class="synthesis-epoch"><span>${epochText(one)}</span><span class=${target && target.mark !== "dead" && !target.is_best ? "failed" : undefined}>${target && reached(target)}</span></span>
         </button></li>`;
       })}
@@ -63,11 +63,11 @@ export function History({ drawn, related, unit, epoch, width, zoom, go, blobs })
   </figure>`;
 }
 
-/** @param {{record: Rec | undefined, unit: number, size: {width: number, height: number}, blobs: import("../../io/blob_cache.js").Blobs, empty: string}} props */
-function Image({ record, unit, size, blobs, empty }) {
+/** @param {{record: Rec | undefined, unit: number, size: {width: number, height: number}, blobs: import("../../io/blob_cache.js").Blobs, empty: string, dead: string}} props */
+function Image({ record, unit, size, blobs, empty, dead }) {
   const { place, target } = targetOf(record, unit);
   if (!record || !target) return html`<${NoTile} size=${size}>${empty}<//>`;
-  if (target.mark === "dead") return html`<${NoTile} size=${size}>dead<//>`;
+  if (target.mark === "dead") return html`<${NoTile} size=${size}>${dead}<//>`;
   if (blobs.failure(pictureOf(record)?.url ?? "")) return html`<${NoTile} size=${size}>failed<//>`;
   return html`<${Tile} tile=${targetTile(blobs, record, place)} size=${size} label=${`${target.name} at epoch ${epochText(record.epoch)}`} />`;
 }
@@ -77,8 +77,7 @@ function Said({ record, unit, epoch, shown, all }) {
   const { target } = targetOf(record, unit);
   if (!record || !target) return html`<figcaption></figcaption>`;
   const older = record.epoch === epoch ? "" : `from epoch ${epochText(record.epoch)}; `;
-  if (target.mark === "dead") return html`<figcaption class="dim">${older}nothing was found that moves it</figcaption>`;
   const what = target.probability == null ? "activation" : "probability";
-  return html`<figcaption><p>${what} ${reached(target)}${flaw(target) && html`<span class=${target.is_best ? "dim" : "failed"}>, ${flaw(target)}</span>`}</p>
+  return html`<figcaption>${target.mark !== "dead" && html`<p>${what} ${reached(target)}${flaw(target) && html`<span class=${target.is_best ? "dim" : "failed"}>, ${flaw(target)}</span>`}</p>`}
     <p class="dim">${older}${manner(record.meta)}${shown < all && `; ${shown} of ${all} epochs`}</p></figcaption>`;
 }
