@@ -8,6 +8,7 @@ from browser.embeddings import Embedded, write_embeddings  # noqa: E402
 from browser.films import Films, write_films  # noqa: E402
 from browser.harness import CHROMIUM, FLAGS, Run, Tab, serve, train, weights_at  # noqa: E402
 from browser.maps import Drawn, write_maps  # noqa: E402
+from browser.synthesis import Synthesised, write_synthesis  # noqa: E402
 
 from lightning_viz.render import filter_grid, heat_map  # noqa: E402
 from lightning_viz.trainer.drawing import Drawing  # noqa: E402
@@ -103,5 +104,13 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Films
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Embedded]]:
     """Runs with embeddings; see ``write_embeddings``."""
     written = write_embeddings(tmp_path_factory.mktemp("embeddings") / "logs")
+    with serve(written.logdir) as address:
+        yield address, written
+
+
+@pytest.fixture(scope="session")
+def synthesised(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Synthesised]]:
+    """Runs with class models and dreams; see ``write_synthesis``."""
+    written = write_synthesis(tmp_path_factory.mktemp("synthesis") / "logs")
     with serve(written.logdir) as address:
         yield address, written

@@ -107,7 +107,7 @@ def test_another_method_is_shown_by_its_pictures(tab: Tab, plain: str) -> None:
     tab.ready()
     assert "The norm of each filter" in tab.frame.inner_text("figcaption")
     assert tab.pixels("kernel_7").shape == (3, 7, 4)
-    assert "This run has no features.0." in tab.frame.inner_text("[data-run=kernel_11]")
+    assert "This run has nothing of features.0." in tab.frame.inner_text("[data-run=kernel_11]")
 
 
 def test_text_from_a_logdir_is_text(tab: Tab, wild: str) -> None:

@@ -11,7 +11,7 @@ const FULL = {
   view: "embedding", epoch: 2.5, chosen: ["a,b", "50% off", "%2C", ""], tag: "loss/train", scale: "own", zoom: 1.5,
   unit: { layer: "features.0,1", unit: 12 }, image: 3, opacity: 0, page: "unit", filmContent: "both",
   embeddingMode: "neighbours", grid: true, layer: "fc", emphasis: 0,
-  selected: { sample: "0123456789abcdef", points: [0, 3, 4, 5, 9] },
+  selected: { sample: "0123456789abcdef", points: [0, 3, 4, 5, 9] }, synthesis: "dreams", target: { layer: "output", unit: 3 },
 };
 
 test("what is as usual is left out", () => {
@@ -29,14 +29,14 @@ test("the names in the address never change: links last", () => {
   assert.deepEqual(addressOf({ ...INITIAL, ...FULL }), {
     view: "embedding", epoch: "2.5", runs: "a%2Cb,50%25 off,%252C,", tag: "loss/train", scale: "own", zoom: "1.5",
     unit: "12,features.0,1", image: "3", opacity: "0", page: "unit", strip: "both", look: "neighbours", grid: "1",
-    layer: "fc", class: "0", points: "0123456789abcdef:0,3-5,9",
+    layer: "fc", class: "0", points: "0123456789abcdef:0,3-5,9", synthesis: "dreams", target: "3,output",
   });
 });
 
 test("what makes no sense is left out", () => {
   const nonsense = {
     epoch: "x", zoom: "-1", opacity: "7", unit: "a,conv", image: "-3", page: "unit", strip: "film", look: "x", grid: "yes",
-    class: "1e9", points: "zz:1", scale: "7",
+    class: "1e9", points: "zz:1", scale: "7", synthesis: "x", target: "cat,output",
   };
   assert.deepEqual(stateOf(nonsense), stateOf({}));
   for (const zoom of ["0", "17", "Infinity", "NaN", ""]) assert.equal(stateOf({ zoom }).zoom, 1);

@@ -39,7 +39,7 @@ export function Comparison(props) {
         const related = relatedRecords(lists, method, layer);
         return html`<section class="comparison-row" key=${`${method} ${layer}`} data-method=${method} data-layer=${layer} aria-label=${`layer ${row.title ?? layer}`}>
           <h3>${row.title ?? (layer || "no layer")}</h3>
-          ${view.Above && html`<${view.Above} ...${props} row=${row} width=${inner} />`}
+          ${view.Above && html`<${view.Above} ...${props} row=${row} width=${inner} column=${width} />`}
           <div class="comparison-cells">
             ${runs.map((run, place) => html`<div class="comparison-cell" key=${run.run} data-run=${run.run}>
               ${stacked && html`<${RunHead} state=${state} run=${run} />`}
@@ -83,7 +83,7 @@ function Cell({ records, lists, loaded, row: { method, layer }, related, room, s
     </div>`;
   }
   if (!loaded) return html`<div class="gap waiting"><p>…</p></div>`;
-  if (!epochs.length) return html`<p class="dim">This run has no ${layer}.</p>`;
+  if (!epochs.length) return html`<p class="dim">This run has nothing of ${layer}.</p>`;
   return html`<div class="gap" style=${roomOf(like, room)}>
     <p>No picture at epoch ${epochText(epoch)}.</p>
     <p>Nearest:

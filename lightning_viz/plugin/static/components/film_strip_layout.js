@@ -93,7 +93,7 @@ export function layFilm(film, width, epoch, zoom, largest = LARGEST, gutter = GU
  * @param {number} most
  * @param {number} epoch
  */
-function thinned(epochs, most, epoch) {
+export function thinned(epochs, most, epoch) {
   if (epochs.length <= most) return epochs;
   const here = epochs.findLast((one) => one <= epoch) ?? epochs[0];
   const chosen = Array.from({ length: Math.max(2, most - 1) }, (_, place, count = Math.max(2, most - 1)) => epochs[Math.round((place * (epochs.length - 1)) / (count - 1))]);

@@ -3,6 +3,15 @@
 /** Any text, or none. @type {(key: string) => Field<string | null>} */
 export const text = (key) => ({ key, initial: null, write: (value) => value ?? undefined, read: (found) => found });
 
+/** A unit of a layer, or none. @type {(key: string) => Field<Unit | null>} */
+export const unit = (key) => ({ key, initial: null, write: (one) => (one ? `${one.unit},${one.layer}` : undefined), read: unitOf });
+
+/** @param {string} found */
+function unitOf(found) {
+  const [, number, layer] = /^(\d+),(.*)$/.exec(found) ?? [];
+  return number === undefined ? undefined : { unit: Number(number), layer };
+}
+
 /** One of some words; the first is how it begins, null where none is chosen. @type {<const T extends string | null>(key: string, words: T[]) => Field<T>} */
 export const word = (key, words) => ({
   key, initial: words[0], write: (value) => value ?? undefined, read: (found) => words.find((one) => one === found),

@@ -3,7 +3,7 @@
  * e.g. `dispatch(goTo, 7)`.
  */
 
-import { initialOf, number, text, word } from "./fields.js";
+import { initialOf, number, text, unit, word } from "./fields.js";
 import { merge } from "./records.js";
 
 /** How many runs we choose when nobody has. */
@@ -17,7 +17,7 @@ export const COMMON = {
   tag: text("tag"),
   scale: word("scale", [null, "shared", "own"]),
   zoom: number("zoom", 1, (zoom) => zoom > 0 && zoom <= 16),
-  unit: { key: "unit", initial: null, write: (one) => (one ? `${one.unit},${one.layer}` : undefined), read: unitOf },
+  unit: unit("unit"),
   page: word("page", [null, "unit"]),
 };
 
@@ -26,12 +26,6 @@ const escape = (name) => name.replaceAll("%", "%25").replaceAll(",", "%2C");
 
 /** @param {string} name */
 const unescape = (name) => name.replaceAll("%2C", ",").replaceAll("%25", "%");
-
-/** @param {string} found */
-function unitOf(found) {
-  const [, unit, layer] = /^(\d+),(.*)$/.exec(found) ?? [];
-  return unit === undefined ? undefined : { unit: Number(unit), layer };
-}
 
 /** @type {State} */
 export const INITIAL = {

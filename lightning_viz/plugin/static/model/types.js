@@ -41,11 +41,15 @@
  * @typedef {{units: number[], positions: number[][], activations: Num[], bounds: Record<string, Num>, boxes: number[][], size: number[]}} ReconstructionMeta  By image; bounds by rule.
  * @typedef {{units: number[], k: number, tile: number[], box: number[], images: number, unit_count: number}} PatchesMeta  Of patches and evolution.
  * @typedef {{points: {hash: string, count: number, thumbnail: number[] | null, columns: number}, class_names: string[] | null}} EmbeddingMeta
+ * @typedef {{targets: Target[], columns: number, tile: number[], start: string, steps: number, regularisation: string, reference: number}} ClassModelMeta
+ * @typedef {{order: number, image: number, unit: number | null, size: number[], steps: number, octaves: number[][]}} DreamMeta
  * @typedef {{left_out: Record<string, number[]>}} AnyMeta  The shapes of values that were too large to be kept, by name.
- * @typedef {Partial<AnyMeta & FiltersMeta & ActivationsMeta & OcclusionMeta & ReconstructionMeta & PatchesMeta & EmbeddingMeta>} Meta
+ * @typedef {Partial<AnyMeta & FiltersMeta & ActivationsMeta & OcclusionMeta & ReconstructionMeta & PatchesMeta & ClassModelMeta & DreamMeta & EmbeddingMeta>} Meta
  *
  * @typedef {{label: number | null, shown: number, predicted: number, label_name: string | null, shown_name: string,
  *   predicted_name: string, shown_score: Num, predicted_score: Num, shown_probability: Num, predicted_probability: Num}} Prediction  The map is about the class `shown`.
+ *
+ * @typedef {{unit: number, name: string, score: Num | null, probability: Num | null, is_best: boolean, mark: "dead" | "stopped" | null}} Target  Of a synthesised image: a class, or a unit.
  *
  * @typedef {{images: {tag: string, step: number, wall_time: number, key: string}[], limit: number}} Kept
  * @typedef {{steps: number[], values: (number | string)[]}} Series
@@ -187,7 +191,7 @@
  * @property {Component} [Tools]  What it adds to the toolbar; gets the state and `dispatch`.
  * @property {Component} [Cell]  Draws a record, in rows of layers and columns of runs; gets CellProps.
  * @property {Component} [Top]  Stands above all cells; gets StageProps.
- * @property {Component} [Above]  Stands above the cells of a row; gets StageProps, a row and the width of the stage.
+ * @property {Component} [Above]  Stands above the cells of a row; gets StageProps, a row, the width of the stage and that of a column.
  * @property {Component} [Stage]  Or draws everything itself; gets StageProps.
  * @property {(lists: Rec[][]) => Row[]} [rows]  Else the layers of the first method.
  * @property {(records: Rec[], method: string, layer: string, epoch: number) => import("./records.js").Found} [find]  Else

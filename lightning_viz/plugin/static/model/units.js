@@ -3,13 +3,15 @@
 import { activityOf, weightsOf } from "./items.js";
 import { unitCount } from "./patch_tables.js";
 import { drawnRecords, layersOf } from "./records.js";
+import { isOfClasses, targetsIn } from "./targets.js";
 
 /**
  * @param {Rec[][]} lists
- * @param {string[]} methods  that say something of single units
+ * @param {string[]} methods  that say something of single units; or of classes, which are none
  * @returns {string[]}
  */
-export const layersWithUnits = (lists, methods) => [...new Set(methods.flatMap((method) => layersOf(lists, method)))];
+export const layersWithUnits = (lists, methods) =>
+  [...new Set(methods.flatMap((method) => layersOf(lists, method)))].filter((layer) => unitsOf(lists, methods, layer) > 0);
 
 /**
  * How many units a layer has; 0 when that is not known.
@@ -26,6 +28,7 @@ export function unitsOf(lists, methods, layer) {
 function countIn(record) {
   if (!record) return 0;
   if (record.method === "filters") return weightsOf(record)?.shape[0] ?? 0;
+  if (record.method === "class_model") return isOfClasses(record) ? 0 : 1 + Math.max(-1, ...targetsIn(record).map(({ unit }) => unit));
   return Math.max(unitCount(record), activityOf(record)?.shape[1] ?? 0);
 }
 

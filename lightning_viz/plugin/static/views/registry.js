@@ -6,3 +6,4 @@ export { view as evolution } from "./evolution/view.js";
 export { view as filters } from "./filters/view.js";
 export { view as images } from "./images/view.js";
 export { view as patches } from "./patches/view.js";
+export { view as synthesis } from "./synthesis/view.js";
