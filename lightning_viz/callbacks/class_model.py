@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from lightning_viz.callbacks.predictions import are_class_scores, check_activation, class_name
 from lightning_viz.data.batches import spread
 from lightning_viz.data.probe import Probe
+from lightning_viz.data.reading import UnsuitableDataError
 from lightning_viz.functional.activations import activation_maps
 from lightning_viz.functional.class_model import synthesise
 from lightning_viz.functional.synthesis.climber import Synthesis
@@ -122,6 +123,12 @@ class ClassModel(VizCallback):
         self.targets, self.regularisation, self.reference = targets, regularisation, reference
         self.steps, self.warm_steps, self.place, self.activation = steps, warm_steps, place, activation
         self._is_warm = False
+        self._read: Tensor | None = None
+
+    def on_fit_start(self, trainer: Any, pl_module: nn.Module) -> None:
+        """Forget the images that an earlier fit read."""
+        self._read = None
+        super().on_fit_start(trainer, pl_module)
 
     def on_train_end(self, trainer: Any, pl_module: nn.Module) -> None:
         """Draw the last state cold; where EarlyStopping came after us, it was drawn warm."""
@@ -130,18 +137,26 @@ class ClassModel(VizCallback):
         super().on_train_end(trainer, pl_module)
 
     def needs(self, context: Context) -> Needs:
-        """Look at the chosen layers, and at some data."""
+        """Look at the chosen layers, and at some data, which in a fit is read once."""
         layers = self.find_layers(context, nn.Module) if self.layers is not None else ()
-        return Needs(layers, self.reference, REFERENCE, is_optional=self.reference is None)
+        is_read = self._begun and self._read is not None
+        return Needs(layers, self.reference, 0 if is_read else REFERENCE, is_optional=self.reference is None)
 
-    def collect(self, context: Context) -> Tensor:
-        """Read the images that say how an image may look; of several sizes, those of the first's."""
-        batches = [images.detach().float().cpu() for images, _ in context.data]
+    def collect(self, context: Context) -> Tensor | None:
+        """Read what says how an image may look: of several sizes, those of the first's; None if that fails."""
+        try:
+            batches = [images.detach().float().cpu() for images, _ in context.data]
+        except UnsuitableDataError:
+            if self.reference is not None:
+                raise
+            return None
         return torch.cat([images for images in batches if images.shape[1:] == batches[0].shape[1:]])
 
     def draw(self, context: Context) -> Iterator[Drawing]:
         """Draw one image for each target, in rows."""
-        reference = context.collected[0] if context.collected else context.probe.images.cpu().float()
+        if context.collected or not self._begun:
+            self._read = context.collected[0] if context.collected else None
+        reference = context.probe.images.cpu().float() if self._read is None else self._read
         reference = reference[reference.flatten(1).isfinite().all(1)]
         if not context.layers:
             yield self._draw_classes(context, reference)
@@ -169,6 +184,7 @@ class ClassModel(VizCallback):
         if is_classes:
             for one, best in zip(described, found.values.nan_to_num(-math.inf).argmax(1), strict=True):
                 one["is_best"] = one["mark"] != "dead" and int(best) == one["unit"]
+        started["kind"] = "classes" if is_classes else "outputs"
         scalars = {"probability": float(likely.nan_to_num(0).mean())} if is_classes else {}
         return self._drawing(context, CLASSES, described, found, started, scalars)
 
@@ -200,6 +216,8 @@ class ClassModel(VizCallback):
             **started,
             "start": "cold" if init is None else "warm",
             "steps": steps,
+            "kind": "units",
+            "unit_count": found.values.shape[1],
         }
 
     def _drawing(

@@ -136,7 +136,7 @@ class VizCallback(DrawsWhileTraining):
         return find_layers(context.model, self.layers, kinds, f"{who}(layers={self.layers!r})")
 
     def find_outer_layers(self, context: Context, kinds: Kinds[M], count: int = 2) -> list[str]:
-        """Find the chosen layers, of any kind; when none were chosen, some of a kind from the first to the last that run.
+        """Find the chosen layers, of any kind; when none were chosen, some of a kind, from the first that runs on.
 
         Raises:
             ValueError: There is none; the message lists the choices.

@@ -54,8 +54,8 @@ class Context:
         data: The items that ``needs`` asked for. Iterating reads them as the Trainer's validation does: batches of
             images as the network gets them, with labels. ``data.indices`` count in ``data.dataset``, the whole.
         collected: What ``collect`` returned, of each process that took part.
-        is_last: Whether training ends here, as far as anybody knows: nothing is drawn after this. Nobody knows when
-            drawing by steps, nor of a stop that is decided later in the same hook, as by ``EarlyStopping``.
+        is_last: Whether training ends here, as far as anybody knows: nothing is drawn after this. Nobody knows of a
+            stop that is decided later in the same hook, as by ``EarlyStopping``.
     """
 
     model: nn.Module

@@ -132,13 +132,13 @@ class DrawsWhileTraining(ABC, Callback):
             self._session(trainer, pl_module).calls.end_watch()
         by_steps = self.schedule.every_n_train_steps is not None
         if by_steps and self._takes_part(trainer) and self.schedule.at_step(self._step_before, trainer.global_step):
-            self._draw(trainer, pl_module, epoch_ended=False)
+            self._draw(trainer, pl_module, epoch_ended=False, is_last=ends_here(trainer, epoch_ended=False))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Draw by epochs. Where resumed training ends an epoch before its first batch, it is drawn with that batch."""
         waits = trainer.ckpt_path is not None and not self._begun
         if not waits and self._takes_part(trainer) and self.schedule.at_epoch_end(trainer.current_epoch + 1):
-            self._draw(trainer, pl_module, epoch_ended=True, is_last=ends_here(trainer))
+            self._draw(trainer, pl_module, epoch_ended=True, is_last=ends_here(trainer, epoch_ended=True))
 
     def on_train_end(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Draw the last state, if the schedule missed it."""

@@ -61,13 +61,18 @@ def resumed_behind_an_epoch(trainer: Trainer) -> bool:
     return trainer.ckpt_path is not None and trainer.fit_loop.epoch_loop.batch_progress.current.processed == 0
 
 
-def ends_here(trainer: Trainer) -> bool:
-    """Whether training ends with the epoch that has just ended, as far as is known in ``on_train_epoch_end``.
+def ends_here(trainer: Trainer, *, epoch_ended: bool) -> bool:
+    """Whether training ends with the epoch, or the batch, that has just ended, as far as is known in its hook.
 
     It asks what ``fit_loop.done`` asks. That one can't be read here: it prints that training has stopped, and counts
     the epoch as completed, so that whoever comes next in this hook finds ``current_epoch`` one too high.
+
+    Args:
+        trainer: During ``fit``.
+        epoch_ended: Whether the hook is that of an epoch rather than of a batch.
     """
     finished = trainer.fit_loop.epoch_progress.current.processed
+    finished += not epoch_ended and trainer.is_last_batch
     may_stop = finished >= (trainer.min_epochs or 0) and trainer.global_step >= (trainer.min_steps or 0)
     no_epoch_left = _is_reached(trainer.max_epochs, finished)
     return no_epoch_left or _is_reached(trainer.max_steps, trainer.global_step) or (trainer.should_stop and may_stop)

@@ -89,7 +89,14 @@ def _model(layer: str, images: Images, numbers: list[int], epoch: int) -> Drawin
     tiles = [image_picture(image) for image in images]
     rows = [tiles[start : start + COLUMNS] for start in range(0, len(tiles), COLUMNS)]
     meta = {"targets": targets, "columns": COLUMNS, "tile": [HEIGHT, WIDTH], "size": [HEIGHT, WIDTH]}
-    meta |= {"start": "warm", "steps": 32, "regularisation": "fourier", "reference": 8}
+    meta |= {
+        "kind": "classes" if classes else "units",
+        "unit_count": len(NAMES) if classes else 6,
+        "start": "warm",
+        "steps": 32,
+        "regularisation": "fourier",
+        "reference": 8,
+    }
     scalars = {"probability": 0.25 * (1 + epoch)} if classes else {}
     return Drawing(layer, {"images": images}, [mosaic(rows, 256)], ["models"], scalars=scalars, meta=meta)
 

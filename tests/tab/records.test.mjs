@@ -29,6 +29,13 @@ test("each callback of a method has rows of its own, and failures of its own", (
   }
 });
 
+test("a layer is found in the row of its own name, else in that of the layer, else in the first of it", () => {
+  const list = [at(0), at(0, { layer: "conv · mine" }), at(0, { layer: "fc · a" }), at(0, { layer: "fc · b" }), at(0, { method: "patches" })];
+  const found = ["conv", "conv · mine", "conv · other", "fc", "fc · b", "fc · c", "none"].map((row) => records.rowOf([list], ["filters"], row));
+  assert.deepEqual(found, ["conv", "conv · mine", "conv", "fc · a", "fc · b", "fc · a", "none"]);
+  assert.equal(records.rowOf([list], ["patches"], "conv · mine"), "conv");
+});
+
 test("a layer whose every drawing failed has nothing to see", () => {
   assert.deepEqual(records.layersOf([[at(0, { error: "gone" }), at(0, { layer: "fc" })]], "filters"), ["fc"]);
 });

@@ -12,7 +12,7 @@ const target = (unit, parts) => ({ unit, name: `class ${unit}`, score: 3.14159, 
 /** Of 4 targets of 5x9 pixels, 3 in a row. */
 const models = ({ meta = {}, ...parts } = {}) => record({
   method: "class_model", name: "class_model", layer: "output", pictures: [[11, 29, 3]], scalars: { probability: 0.5 },
-  meta: { targets: [7, 2, 4, 0].map((unit) => target(unit)), columns: 3, tile: [5, 9], ...meta }, ...parts,
+  meta: { targets: [7, 2, 4, 0].map((unit) => target(unit)), columns: 3, tile: [5, 9], kind: "classes", unit_count: 9, ...meta }, ...parts,
 });
 
 const dream = (layer, order, parts) => record({ method: "deep_dream", name: "deep_dream", layer, pictures: [[96, 128, 3]], meta: { order }, ...parts });
@@ -45,9 +45,10 @@ test("targets keep the order of the first record that has them", () => {
 });
 
 test("classes are no units of a layer; targets that are units count", () => {
-  const lists = [[models(), models({ layer: "conv", scalars: {} })]];
-  assert.deepEqual(layersWithUnits(lists, ["class_model"]), ["conv"]);
-  assert.deepEqual(["output", "conv"].map((layer) => unitsOf(lists, ["class_model"], layer)), [0, 8]);
+  const units = { meta: { kind: "units" }, scalars: {} };
+  const lists = [[models(), models({ layer: "conv", ...units }), models({ layer: "fc · mine", ...units })]];
+  assert.deepEqual(layersWithUnits(lists, ["class_model"]), ["conv", "fc"]);
+  assert.deepEqual(["output", "conv", "fc", "fc · mine"].map((layer) => unitsOf(lists, ["class_model"], layer)), [0, 9, 9, 9]);
 });
 
 test("tiles grow by whole factors, as long as all are seen at once, and not beyond the width", () => {

@@ -37,7 +37,7 @@ class Asks(Callback):
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         before, epoch = deepcopy(trainer.fit_loop.state_dict()), trainer.current_epoch
-        self.answers.append(ends_here(trainer))
+        self.answers.append(ends_here(trainer, epoch_ended=True))
         assert (trainer.fit_loop.state_dict(), trainer.current_epoch) == (before, epoch)
 
 
@@ -88,6 +88,7 @@ def test_a_resumed_run_counts_the_epochs_before(tmp_path: Path) -> None:
         ({"epochs": [2]}, [(0, False), (12, True)]),
         ({"every_n_epochs": 5}, [(0, False), (12, True)]),
         ({"every_n_train_steps": 5}, [(0, False), (5, False), (10, False), (12, True)]),
+        ({"every_n_train_steps": 6}, [(0, False), (6, False), (12, True)]),
     ],
 )
 def test_the_last_drawing_is_told_that_it_is_the_last(

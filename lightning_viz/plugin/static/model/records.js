@@ -37,6 +37,22 @@ export function inRow(record) {
   return !layer || name === method || own === layer ? record : { ...record, layer: `${layer} · ${own}` };
 }
 
+/** The layer that a row shows. @param {string} row */
+export const layerOf = (row) => row.split(" · ")[0];
+
+/**
+ * The row in which some methods show a layer: its own; else, since a callback with a name has rows of its own, that of the
+ * layer, or the first of it.
+ * @param {Rec[][]} runs
+ * @param {string[]} methods
+ * @param {string} row
+ */
+export function rowOf(runs, methods, row) {
+  const rows = methods.flatMap((method) => layersOf(runs, method));
+  const [layer, own] = [layerOf(row), [row, layerOf(row)].find((one) => rows.includes(one))];
+  return own ?? rows.find((one) => layerOf(one) === layer) ?? row;
+}
+
 /**
  * The drawings of a row that failed before they had a layer.
  * @param {Rec[]} records

@@ -13,8 +13,8 @@ export function targetsIn(record) {
   return Array.isArray(targets) && targets.every((one) => Number.isInteger(one?.unit)) ? targets : [];
 }
 
-/** Whether targets are classes; else they are units of the layer. @param {Rec} record */
-export const isOfClasses = (record) => "probability" in record.scalars;
+/** Whether targets are units of the layer; else they are outputs of the network, as classes are. @param {Rec} record */
+export const isOfUnits = (record) => record.meta.kind === "units";
 
 /**
  * How the tiles lie in the picture.

@@ -41,7 +41,7 @@
  * @typedef {{units: number[], positions: number[][], activations: Num[], bounds: Record<string, Num>, boxes: number[][], size: number[]}} ReconstructionMeta  By image; bounds by rule.
  * @typedef {{units: number[], k: number, tile: number[], box: number[], images: number, unit_count: number}} PatchesMeta  Of patches and evolution.
  * @typedef {{points: {hash: string, count: number, thumbnail: number[] | null, columns: number}, class_names: string[] | null}} EmbeddingMeta
- * @typedef {{targets: Target[], columns: number, tile: number[], start: string, steps: number, regularisation: string, reference: number}} ClassModelMeta
+ * @typedef {{kind: string, targets: Target[], columns: number, tile: number[], start: string, steps: number, regularisation: string, reference: number}} ClassModelMeta
  * @typedef {{order: number, image: number, unit: number | null, size: number[], steps: number, octaves: number[][]}} DreamMeta
  * @typedef {{left_out: Record<string, number[]>}} AnyMeta  The shapes of values that were too large to be kept, by name.
  * @typedef {Partial<AnyMeta & FiltersMeta & ActivationsMeta & OcclusionMeta & ReconstructionMeta & PatchesMeta & ClassModelMeta & DreamMeta & EmbeddingMeta>} Meta

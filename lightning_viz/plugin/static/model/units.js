@@ -2,8 +2,8 @@
 
 import { activityOf, weightsOf } from "./items.js";
 import { unitCount } from "./patch_tables.js";
-import { drawnRecords, layersOf } from "./records.js";
-import { isOfClasses, targetsIn } from "./targets.js";
+import { drawnRecords, layerOf, layersOf, rowOf } from "./records.js";
+import { isOfUnits } from "./targets.js";
 
 /**
  * @param {Rec[][]} lists
@@ -11,7 +11,7 @@ import { isOfClasses, targetsIn } from "./targets.js";
  * @returns {string[]}
  */
 export const layersWithUnits = (lists, methods) =>
-  [...new Set(methods.flatMap((method) => layersOf(lists, method)))].filter((layer) => unitsOf(lists, methods, layer) > 0);
+  [...new Set(methods.flatMap((method) => layersOf(lists, method)).map(layerOf))].filter((layer) => unitsOf(lists, methods, layer) > 0);
 
 /**
  * How many units a layer has; 0 when that is not known.
@@ -20,7 +20,7 @@ export const layersWithUnits = (lists, methods) =>
  * @param {string} layer
  */
 export function unitsOf(lists, methods, layer) {
-  const counts = lists.flatMap((records) => methods.map((method) => countIn(drawnRecords(records, method, layer).at(-1))));
+  const counts = lists.flatMap((records) => methods.map((method) => countIn(drawnRecords(records, method, rowOf([records], [method], layer)).at(-1))));
   return Math.max(0, ...counts.filter(Number.isFinite));
 }
 
@@ -28,7 +28,7 @@ export function unitsOf(lists, methods, layer) {
 function countIn(record) {
   if (!record) return 0;
   if (record.method === "filters") return weightsOf(record)?.shape[0] ?? 0;
-  if (record.method === "class_model") return isOfClasses(record) ? 0 : 1 + Math.max(-1, ...targetsIn(record).map(({ unit }) => unit));
+  if (record.method === "class_model" && !isOfUnits(record)) return 0;
   return Math.max(unitCount(record), activityOf(record)?.shape[1] ?? 0);
 }
 

@@ -2,7 +2,8 @@
 
 import { PicturesCell } from "../../components/pictures_cell.js";
 import { pictureOf } from "../../model/items.js";
-import { allTargets, isOfClasses, sheetOf, targetOf, targetTile } from "../../model/targets.js";
+import { layerOf } from "../../model/records.js";
+import { allTargets, isOfUnits, sheetOf, targetOf, targetTile } from "../../model/targets.js";
 import { assign, openUnit } from "../../model/state.js";
 import { epochText, share } from "../../render/text.js";
 import { html, useMemo } from "../../vendor/htm-preact-3.1.1.js";
@@ -21,8 +22,8 @@ export function TargetsCell(props) {
   const isChosen = (unit) => state.target?.layer === record.layer && state.target.unit === unit;
   /** @param {number} unit */
   function pick(unit) {
-    if (isOfClasses(record)) dispatch(assign, { target: isChosen(unit) ? null : { layer: record.layer, unit } });
-    else dispatch(openUnit, record.layer, unit);
+    if (isOfUnits(record)) dispatch(openUnit, layerOf(record.layer), unit);
+    else dispatch(assign, { target: isChosen(unit) ? null : { layer: record.layer, unit } });
   }
   return html`<figure>
     <ol class=${blobs.get(item.url) || failure ? "synthesis-targets" : "synthesis-targets waiting"} style=${`--tile:${size.width}px`}>
@@ -44,11 +45,10 @@ export function TargetsCell(props) {
 function OneTarget({ record, unit, name, size, chosen, blobs, pick }) {
   const { place, target } = targetOf(record, unit);
   if (!target) return html`<li class="synthesis-target"><${NoTile} size=${size}>none in this drawing<//><p class="dim ellipsis">${name}</p></li>`;
-  const classes = isOfClasses(record);
   const says = described(target);
   const wrong = target.mark !== "dead" && !target.is_best;
   return html`<li class="synthesis-target" data-unit=${unit}>
-    <button title=${says} aria-label=${`${says} ${classes ? "Show it over the epochs" : `Open unit ${unit} of ${record.layer}`}`} aria-pressed=${classes ? chosen : undefined} onClick=${() => pick(unit)}>
+    <button title=${says} aria-label=${`${says} ${isOfUnits(record) ? `Open unit ${unit} of ${layerOf(record.layer)}` : "Show it over the epochs"}`} aria-pressed=${isOfUnits(record) ? undefined : chosen} onClick=${() => pick(unit)}>
       ${target.mark === "dead" ? html`<${NoTile} size=${size}>dead: nothing moves it<//>` : html`<${Tile} tile=${targetTile(blobs, record, place)} size=${size} label=${says} />`}
     </button>
     <p><span class="ellipsis">${target.name}</span><span class=${wrong ? "failed nowrap" : "nowrap"}>${reached(target)}</span></p>

@@ -3,12 +3,12 @@
 import { picturesOf } from "../../model/items.js";
 import { drawnRecords } from "../../model/records.js";
 import { openUnit } from "../../model/state.js";
-import { allTargets, isOfClasses, sheetOf } from "../../model/targets.js";
+import { allTargets, isOfUnits, sheetOf } from "../../model/targets.js";
 import { html } from "../../vendor/htm-preact-3.1.1.js";
 import { History } from "./history.js";
 
 /** @type {(records: Rec[], layer: string) => Rec[]} */
-const drawnOf = (records, layer) => drawnRecords(records, "class_model", layer).filter((record) => sheetOf(record) && !isOfClasses(record));
+const drawnOf = (records, layer) => drawnRecords(records, "class_model", layer).filter((record) => sheetOf(record) && isOfUnits(record));
 
 /** @param {UnitProps} props */
 function ImageOfUnit({ records, lists, unit: { layer, unit }, epoch, room, state, dispatch, go, blobs }) {

@@ -5,7 +5,7 @@ import { picturesNeeded } from "../../components/pictures_cell.js";
 import { unit, word } from "../../model/fields.js";
 import { drawnRecords, history, latestUntil, layersOf } from "../../model/records.js";
 import { assign } from "../../model/state.js";
-import { allTargets, isOfClasses } from "../../model/targets.js";
+import { allTargets, isOfUnits } from "../../model/targets.js";
 import { html, useLayoutEffect, useRef } from "../../vendor/htm-preact-3.1.1.js";
 import { laidDreams } from "./dream_layout.js";
 import { DreamStage } from "./dreams.js";
@@ -21,12 +21,12 @@ import { imageOfUnit } from "./unit_section.js";
 const WORDS = ["models", "dreams"];
 const TITLES = { models: "classes and units", dreams: "dreams" };
 
-/** Classes before units. @param {Rec[][]} lists @returns {Row[]} */
+/** Classes and other outputs before units. @param {Rec[][]} lists @returns {Row[]} */
 function rows(lists) {
   const layers = layersOf(lists, "class_model");
-  const ofClasses = layers.filter((layer) => lists.some((records) => drawnRecords(records, "class_model", layer).some(isOfClasses)));
+  const ofOutputs = layers.filter((layer) => lists.some((records) => drawnRecords(records, "class_model", layer).some((record) => !isOfUnits(record))));
   const failed = !layers.length && lists.some((records) => history(records, "class_model", "").length > 0);
-  return (failed ? [""] : [...new Set([...ofClasses, ...layers])]).map((layer) => ({ method: "class_model", layer }));
+  return (failed ? [""] : [...new Set([...ofOutputs, ...layers])]).map((layer) => ({ method: "class_model", layer }));
 }
 
 /** @type {(lists: Rec[][], state: OwnState) => Content} */

@@ -2,6 +2,7 @@
 
 import { RunHead } from "../../components/run_head.js";
 import { useStageSize } from "../../components/use_stage_size.js";
+import { rowOf } from "../../model/records.js";
 import { assign, openUnit } from "../../model/state.js";
 import { layersWithUnits, neighbour, unitsOf } from "../../model/units.js";
 import { html, useLayoutEffect, useRef } from "../../vendor/htm-preact-3.1.1.js";
@@ -20,9 +21,12 @@ export function unitPageOf(sections) {
     css: new URL("./unit.css", import.meta.url),
       Stage: UnitStage,
     unitSections,
-    refs: (lists, { unit }, epoch) => (unit ? unitSections.flatMap((section) => lists.flatMap((records) => section.refs(records, unit, epoch))) : []),
+    refs: (lists, { unit }, epoch) => (unit ? unitSections.flatMap((section) => lists.flatMap((records) => section.refs(records, inRows(lists, section, unit), epoch))) : []),
   };
 }
+
+/** The unit, with its layer called as its row is where a section shows it. @type {(lists: Rec[][], section: UnitSection, unit: Unit) => Unit} */
+const inRows = (lists, section, unit) => ({ ...unit, layer: rowOf(lists, section.methods, unit.layer) });
 
 /** @param {StageProps} props */
 function UnitStage(props) {
@@ -33,7 +37,7 @@ function UnitStage(props) {
   const gap = runs.length > 3 ? 12 : 24;
   const inner = size.width - 2 * PADDING;
   const width = Math.max(NARROWEST, Math.floor((inner - gap * (runs.length - 1)) / runs.length));
-  const sections = unitSections.filter((section) => lists.some((records) => section.has(records, unit.layer)));
+  const sections = unitSections.filter((section) => lists.some((records) => section.has(records, inRows(lists, section, unit).layer)));
   const count = unitsOf(lists, methods, unit.layer);
   const loaded = runs.every(({ run }) => run in state.records);
   useLayoutEffect(() => void stage.current.scrollTo?.(0, 0), []);
@@ -47,14 +51,15 @@ function UnitStage(props) {
       ${loaded && !sections.length && html`<p class="notice">The shown runs have nothing of ${unit.layer}. Choose another layer above.</p>`}
       ${loaded && sections.length > 0 && unit.unit >= count && html`<p class="notice">${unit.layer} has units 0 to ${count - 1}.</p>`}
       ${size.width > 0 && unit.unit < count && sections.map((section) => {
-        const common = { ...props, unit, room: { width, height: size.height } };
-        return html`<section class="comparison-row" key=${section.key} data-section=${section.key} aria-label=${section.title(lists, unit)}>
-          <h3>${section.title(lists, unit)}</h3>
+        const own = inRows(lists, section, unit);
+        const common = { ...props, unit: own, room: { width, height: size.height } };
+        return html`<section class="comparison-row" key=${section.key} data-section=${section.key} aria-label=${section.title(lists, own)}>
+          <h3>${section.title(lists, own)}</h3>
           ${section.Joint
             ? html`<${section.Joint} ...${common} width=${inner} />`
             : html`<div class="comparison-cells">
                 ${runs.map((run, place) => html`<div class="comparison-cell" key=${run.run} data-run=${run.run}>
-                  ${section.has(lists[place], unit.layer)
+                  ${section.has(lists[place], own.layer)
                     ? html`<${section.Cell} ...${common} run=${run} records=${lists[place]} />`
                     : html`<p class="dim">${run.run in state.records ? "Not in this run." : "…"}</p>`}
                 </div>`)}
