@@ -25,7 +25,7 @@ def call_of(model: nn.Module, probe: Probe, seen: SeenCall | None = None) -> Cal
         seen: What to try after the plain call.
 
     Returns:
-        Where no way is known, one that raises the CallError: not every visualisation runs the network.
+        Where no way is known, one that raises the CallError: not every visualisation runs the network to its end.
     """
     if not probe.ready:
         return Call(probe.forward_fn)
@@ -39,7 +39,11 @@ def call_of(model: nn.Module, probe: Probe, seen: SeenCall | None = None) -> Cal
 
 
 def _refuse(error: CallError, model: nn.Module, images: Tensor) -> Any:
-    raise error
+    # It runs as far as it goes: for a photograph of another size some layers do, and can be looked at.
+    try:
+        return model(images)
+    except Exception:
+        raise error from None
 
 
 class Calls:

@@ -136,7 +136,7 @@ def test_the_first_and_the_last_start_cold(schedule: dict[str, int], tmp_path: P
 
 
 def test_where_early_stopping_comes_later_the_last_is_drawn_again_cold(tmp_path: Path):
-    stops = EarlyStopping("train_loss", stopping_threshold=1e9, mode="min", check_on_train_epoch_end=True)
+    stops = EarlyStopping("loss", stopping_threshold=1e9, mode="min", check_on_train_epoch_end=True)
     callback = FEW(every_n_epochs=1, on_error="raise")
     trainer = fit("pytorch_lightning", tmp_path, [callback, stops], max_epochs=9)
     assert [(record.batches, record.meta["start"]) for record in contents(trainer).records] == [
