@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 
 import pytorch_lightning as pl
-from photographs import load_data
+from photographs import load_data, load_dreamed
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -24,6 +24,8 @@ from torch.utils.data import DataLoader
 
 from lightning_viz import (
     ActivationMaps,
+    ClassModel,
+    DeepDream,
     Embedding,
     FeatureEvolution,
     FilterImages,
@@ -97,6 +99,10 @@ def train_one(kernel: int, stride: int, arguments: argparse.Namespace) -> float:
             TopPatches(layers=["features.0", "features.3", "features.6"], probe=probe),
             FeatureEvolution(layers=["features.0", "features.3", "features.6"], probe=probe),
             Embedding(probe=probe, every_n_epochs=1),
+            ClassModel(probe=probe, name="class_model"),
+            ClassModel(probe=probe, regularisation="maco", name="class_model maco"),
+            ClassModel(layers="features.6", probe=probe, name="class_model features.6"),
+            DeepDream(probe=load_dreamed(arguments.data)),
         ],
         log_every_n_steps=10,
         enable_checkpointing=False,

@@ -76,6 +76,15 @@ def load_folder(folder: Path) -> dict[str, Tensor]:
     return {str(path.relative_to(folder)): read(Image.open(path).convert("RGB")) for path in chosen}
 
 
+def load_dreamed(folder: Path | None) -> Probe:
+    """Load one photograph to dream of, larger than those of training: a cat, or the first of a folder."""
+    if folder is None:
+        photograph = load_photographs()["cat"][:, 20:276, 100:420]
+    else:
+        photograph = next(iter(load_folder(folder).values()))
+    return Probe(photograph[None], mean=0.5, std=0.5)
+
+
 def load_data(folder: Path | None, crops: int = 240) -> tuple[Dataset, Dataset, Probe]:
     """Make training and validation data, and the images to look at. In a folder of images every fifth validates.
 

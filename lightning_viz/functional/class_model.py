@@ -1,7 +1,7 @@
 """The image that excites a class, or a unit, most."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lightning_viz.functional.backward.batch_mixing import mixes_images
 from lightning_viz.functional.synthesis.climber import Climber, Synthesis
 from lightning_viz.functional.synthesis.domain import Domain, domain_of, plain_domain
-from lightning_viz.functional.synthesis.objective import Place, Values, check_place, values_of
+from lightning_viz.functional.synthesis.objective import Place, check_place, objective_of
 from lightning_viz.functional.synthesis.regularisation import Name, Regularisation, find_regularisation
 from lightning_viz.functional.synthesis.start import noise
 from lightning_viz.introspection.calls import image_type
@@ -41,7 +41,8 @@ def class_model(
     """Show what a class, or a unit, stands for: the image that excites it most, found by gradient ascent.
 
     It starts from the zero image, which is the mean of centred data. Where that has no gradient (networks without
-    biases) it starts from faint noise, then stronger noise, then one of ``images``; with ``"maco"`` from random phases.
+    biases) it starts from faint noise, then stronger noise, then from that of ``images`` which excites the target most
+    (a unit: rolled so that it does at the centre); with ``"maco"`` from random phases.
 
     Args:
         model: Left exactly as found; runs in eval mode.
@@ -126,17 +127,19 @@ def synthesise(
             weight.requires_grad_(False)
         domain = _domain(model, images, size, who)
         like = noise(domain, seed, 0.1)
-        values = values_of(model, layer, place, output, like, who)
-        _check_targets(values, targets, like, layer, who)
+        objective = objective_of(model, layer, place, output, like, who)
+        _check_targets(objective.values, targets, like, layer, who)
         init = _starts_given(init, like, len(targets), who)
         if layer is not None:
             terms = replace(terms, rivals=0)
-        most = 1 if _mixes(values, like) else batch_size or max(1, min(64, 8 * 3 * 224**2 // like.numel()))
-        ascent = Climber(values, domain, terms, steps or terms.steps, seed, who, most)
+        most = 1 if _mixes(objective.values, like) else batch_size or max(1, min(64, 8 * 3 * 224**2 // like.numel()))
+        ascent = Climber(objective, domain, terms, steps or terms.steps, seed, who, most)
         return ascent.of_all(targets.to(like.device), init)
 
 
-def _check_targets(values: Values, targets: Tensor, like: Tensor, layer: str | None, who: str) -> None:
+def _check_targets(
+    values: Callable[[Tensor], Tensor], targets: Tensor, like: Tensor, layer: str | None, who: str
+) -> None:
     with torch.no_grad():
         count = values(like).shape[1]
     wrong = targets[(targets < 0) | (targets >= count)]
@@ -188,7 +191,7 @@ def _channels(model: nn.Module, size: tuple[int, int], device: torch.device, who
     raise ValueError(f"{who}: {type(model).__name__} runs on no image of size {size}. Give images of your data.")
 
 
-def _mixes(values: Values, like: Tensor) -> bool:
+def _mixes(values: Callable[[Tensor], Tensor], like: Tensor) -> bool:
     two = torch.cat([like, like.flip(2)])
     with torch.no_grad():
         try:

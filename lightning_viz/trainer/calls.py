@@ -42,7 +42,7 @@ def _refuse(error: CallError, model: nn.Module, images: Tensor) -> Any:
     # It runs as far as it goes: for a photograph of another size some layers do, and can be looked at.
     try:
         return model(images)
-    except Exception:
+    except Exception:  # noqa: BLE001 (somebody else's forward may raise anything)
         raise error from None
 
 

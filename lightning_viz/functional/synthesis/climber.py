@@ -12,7 +12,7 @@ from lightning_viz.functional.halving import run_on_each
 from lightning_viz.functional.synthesis.ascent import ascend
 from lightning_viz.functional.synthesis.canvas import Canvas, canvas_for
 from lightning_viz.functional.synthesis.domain import Domain, magnitude_of
-from lightning_viz.functional.synthesis.objective import Values, against_rivals
+from lightning_viz.functional.synthesis.objective import Objective, against_rivals
 from lightning_viz.functional.synthesis.regularisation import Regularisation
 from lightning_viz.functional.synthesis.start import Score, plain_starts, start_of
 
@@ -39,7 +39,7 @@ class Climber:
     """One way of climbing, for all targets.
 
     Args:
-        values: Of all targets, for images.
+        objective: Of all targets, for images.
         domain: What the images are like.
         terms: Of the objective and of each step.
         steps: How many.
@@ -49,9 +49,10 @@ class Climber:
     """
 
     def __init__(
-        self, values: Values, domain: Domain, terms: Regularisation, steps: int, seed: int, who: str, most: int
+        self, objective: Objective, domain: Domain, terms: Regularisation, steps: int, seed: int, who: str, most: int
     ) -> None:
-        self.values, self.domain, self.terms = values, domain, terms
+        self.values, self.maps = objective
+        self.domain, self.terms = domain, terms
         self.steps, self.seed, self.who, self.most = steps, seed, who, most
 
     def of_all(self, targets: Tensor, init: Tensor | None) -> Synthesis:
@@ -94,6 +95,8 @@ class Climber:
         yield from plain_starts(canvas, self.seed)
         if self.domain.images is not None:
             yield self.domain.images[self._ranked(targets)[:, 0]]
+            if self.maps is not None:
+                yield self._centred(self.domain.images, targets)
 
     def _magnitude(self, targets: Tensor) -> Tensor:
         assert self.domain.images is not None
@@ -105,6 +108,21 @@ class Climber:
         values, rivals = self._values_of_images, self.terms.rivals
         scores = [against_rivals(values, target.expand(len(values)), rivals) for target in targets]
         return torch.stack(scores).nan_to_num(-torch.inf).argsort(dim=1, descending=True, stable=True)
+
+    @torch.no_grad()
+    def _centred(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Roll for each target the image that excites it most anywhere, so that the place lies at the centre."""
+        assert self.maps is not None
+        maps = torch.cat([self.maps(some)[:, targets] for some in torch.split(images, self.most)])
+        height, width = maps.shape[2:]
+        strongest = maps.transpose(0, 1).flatten(1).nan_to_num(-torch.inf).argmax(1)
+        rolled = []
+        for number, place in zip((strongest // (height * width)).tolist(), strongest.tolist(), strict=True):
+            row, column = place % (height * width) // width, place % width
+            down = round((height // 2 - row) * images.shape[2] / height)
+            right = round((width // 2 - column) * images.shape[3] / width)
+            rolled.append(images[number].roll((down, right), (1, 2)))
+        return torch.stack(rolled)
 
     @cached_property
     def _values_of_images(self) -> Tensor:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +12,20 @@ from lightning_viz.introspection.outputs import Output, as_maps, find_scores, tw
 from lightning_viz.introspection.stopping import PartialRun
 from lightning_viz.introspection.tokens import watch_tokens
 
-__all__ = ["CURE", "Place", "Values", "against_rivals", "check_place", "values_of"]
+__all__ = ["CURE", "Objective", "Place", "against_rivals", "check_place", "objective_of"]
 
 Place = Literal["centre", "mean"]
 """Where in a unit's map its activation is taken."""
 
-Values = Callable[[Tensor], Tensor]
-"""Takes images ``(B, C, H, W)`` to the values ``(B, targets)`` of all targets there are, with their graph."""
+
+class Objective(NamedTuple):
+    """What can be asked of images ``(B, C, H, W)``, with its graph."""
+
+    values: Callable[[Tensor], Tensor]
+    """``(B, targets)``, of all targets there are."""
+    maps: Callable[[Tensor], Tensor] | None
+    """``(B, targets, h, w)``, where the values are those at the centre; else None."""
+
 
 CURE = "Choose a layer that gives one."
 
@@ -48,10 +55,10 @@ def against_rivals(values: Tensor, targets: Tensor, share: float) -> Tensor:
     return own - share * values.scatter(1, targets[:, None], -torch.inf).logsumexp(1) if share else own
 
 
-def values_of(
+def objective_of(
     model: nn.Module, layer: str | None, place: Place, output: Output | None, like: Tensor, who: str
-) -> Values:
-    """Give a function of images.
+) -> Objective:
+    """Give what is asked of images.
 
     Args:
         model: On loan.
@@ -66,13 +73,19 @@ def values_of(
     """
     to = image_type(model, like)
     if layer is None:
-        return partial(_class_values, model, output, to, who)
+        return Objective(partial(_class_values, model, output, to, who), None)
     run = PartialRun(model, layer, who)
     with torch.no_grad(), watch_tokens(model) as seen:
         run(like.to(*to, copy=True))
     size, grids = like.shape[2:], seen.grids
-    maps_of = partial(as_maps, image_size=size, reshape=None, who=who, layer=run.module, cure=CURE, grids=grids)
-    return partial(_unit_values, run, maps_of, place, to)
+    as_stack = partial(as_maps, image_size=size, reshape=None, who=who, layer=run.module, cure=CURE, grids=grids)
+
+    def maps(images: Tensor) -> Tensor:
+        return as_stack(run(images.to(*to, copy=True))).float()
+
+    if place == "mean":
+        return Objective(lambda images: maps(images).mean((2, 3)), None)
+    return Objective(lambda images: _at_centre(maps(images)), maps)
 
 
 def _class_values(
@@ -82,12 +95,5 @@ def _class_values(
     return two_sided(find_scores(model(images.to(*to, copy=True)), output, who)).float()
 
 
-def _unit_values(
-    run: PartialRun,
-    maps_of: Callable[[Tensor], Tensor],
-    place: Place,
-    to: tuple[torch.device, torch.dtype],
-    images: Tensor,
-) -> Tensor:
-    maps = maps_of(run(images.to(*to, copy=True))).float()
-    return maps.mean((2, 3)) if place == "mean" else maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2]
+def _at_centre(maps: Tensor) -> Tensor:
+    return maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2]
