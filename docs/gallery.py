@@ -17,7 +17,7 @@ def main() -> None:
     """Read the store, paste, and save."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", help="the run's folder")
-    parser.add_argument("method", help='e.g. "filters"')
+    parser.add_argument("name", help='of the records: the method, unless the callback was given another; e.g. "filters"')
     parser.add_argument("picture", help="the PNG to write")
     parser.add_argument("--epochs", type=float, nargs="+", required=True)
     parser.add_argument("--layer", help="the first one when omitted")
@@ -30,7 +30,7 @@ def main() -> None:
     drawn = {
         record.epoch: record
         for record in read_store(str(folder)).records
-        if record.method == arguments.method and record.layer == (arguments.layer or record.layer) and record.items
+        if record.name == arguments.name and record.layer == (arguments.layer or record.layer) and record.items
     }
     pictures = [
         _enlarged(folder, drawn[epoch], item, arguments.zoom) for epoch in arguments.epochs for item in arguments.items

@@ -85,7 +85,7 @@ class Regularisation:
 
 
 NAMED: dict[Name, Regularisation] = {
-    "l2": Regularisation(steps=200, l2=0.01),
+    "l2": Regularisation(steps=200, l2=0.03),
     # Table 1 of Yosinski et al., with the steps that their toolbox's documentation gives for each row.
     "yosinski-1": Regularisation(steps=500, step_size=100, progress=2, blur=0.5, blur_every=4, small_norm=50),
     "yosinski-2": Regularisation(steps=750, step_size=100, decay=0.3, small_norm=20),
