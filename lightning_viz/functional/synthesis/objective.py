@@ -7,6 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from lightning_viz.functional.synthesis.layout import fed
 from lightning_viz.introspection.calls import image_type
 from lightning_viz.introspection.outputs import Output, as_maps, find_scores, two_sided
 from lightning_viz.introspection.stopping import PartialRun
@@ -66,28 +67,19 @@ def values_of(
     """
     to = image_type(model, like)
     if layer is None:
-        return partial(_class_values, model, output, to, who)
+        return fed(partial(_class_values, model, output, who), to, like)
     run = PartialRun(model, layer, who)
     with torch.no_grad(), watch_tokens(model) as seen:
         run(like.to(*to, copy=True))
     size, grids = like.shape[2:], seen.grids
     maps_of = partial(as_maps, image_size=size, reshape=None, who=who, layer=run.module, cure=CURE, grids=grids)
-    return partial(_unit_values, run, maps_of, place, to)
+    return fed(partial(_unit_values, run, maps_of, place), to, like)
 
 
-def _class_values(
-    model: nn.Module, output: Output | None, to: tuple[torch.device, torch.dtype], who: str, images: Tensor
-) -> Tensor:
-    # A copy, since the model may work in place.
-    return two_sided(find_scores(model(images.to(*to, copy=True)), output, who)).float()
+def _class_values(model: nn.Module, output: Output | None, who: str, images: Tensor) -> Tensor:
+    return two_sided(find_scores(model(images), output, who)).float()
 
 
-def _unit_values(
-    run: PartialRun,
-    maps_of: Callable[[Tensor], Tensor],
-    place: Place,
-    to: tuple[torch.device, torch.dtype],
-    images: Tensor,
-) -> Tensor:
-    maps = maps_of(run(images.to(*to, copy=True))).float()
+def _unit_values(run: PartialRun, maps_of: Callable[[Tensor], Tensor], place: Place, images: Tensor) -> Tensor:
+    maps = maps_of(run(images)).float()
     return maps.mean((2, 3)) if place == "mean" else maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2]
