@@ -41,6 +41,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/occlusion.py
 	$(BIN)/python benchmarks/embedding_tab.py
 	$(BIN)/python benchmarks/embedding.py
+	$(BIN)/python benchmarks/synthesis.py
 
 node_modules/.done: package-lock.json
 	npm ci --no-audit --no-fund

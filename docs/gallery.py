@@ -17,7 +17,9 @@ def main() -> None:
     """Read the store, paste, and save."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", help="the run's folder")
-    parser.add_argument("name", help='of the records: the method, unless the callback was given another; e.g. "filters"')
+    parser.add_argument(
+        "name", help='of the records: the method, unless the callback was given another; e.g. "filters"'
+    )
     parser.add_argument("picture", help="the PNG to write")
     parser.add_argument("--epochs", type=float, nargs="+", required=True)
     parser.add_argument("--layer", help="the first one when omitted")

@@ -67,7 +67,8 @@ def class_model(
         place: Where a unit's activation is taken: at the ``"centre"`` of its map, or its ``"mean"``.
         seed: Of noise, phases, shifts and scales. The same seed gives the same bytes on a CPU.
         output: Where the class scores are in what the model returns: a key, an index or a function.
-        batch_size: Targets at once; chosen when omitted: 64 up to 80 x 80 pixels, 8 at 224 x 224.
+        batch_size: Targets at once; chosen when omitted: 64 up to 79 x 79 pixels, 8 at 224 x 224; on a CPU, where
+            larger batches take longer, half of that.
 
     Returns:
         ``(K, C, H, W)`` float32, normalised like ``images``. A target that nothing moves (a dead unit) is NaN, and is
@@ -132,9 +133,15 @@ def synthesise(
         init = _starts_given(init, like, len(targets), who)
         if layer is not None:
             terms = replace(terms, rivals=0)
-        most = 1 if _mixes(objective.values, like) else batch_size or max(1, min(64, 8 * 3 * 224**2 // like.numel()))
+        most = 1 if _mixes(objective.values, like) else batch_size or _at_once(like)
         ascent = Climber(objective, domain, terms, steps or terms.steps, seed, who, most)
         return ascent.of_all(targets.to(like.device), init)
+
+
+def _at_once(like: Tensor) -> int:
+    """How many images like this one: on a CPU too few that their maps go back to the system after each step."""
+    most = 32 if like.device.type == "cpu" else 64
+    return max(1, min(most, most * 3 * 224**2 // (8 * like.numel())))
 
 
 def _check_targets(

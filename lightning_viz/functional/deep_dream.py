@@ -11,6 +11,7 @@ from torch.nn.functional import interpolate
 
 from lightning_viz.functional.backward.batch_mixing import mixes_images
 from lightning_viz.functional.backward.rules import gradient_of
+from lightning_viz.functional.synthesis.layout import fed
 from lightning_viz.functional.synthesis.objective import CURE
 from lightning_viz.introspection.calls import image_type
 from lightning_viz.introspection.isolation import isolated
@@ -119,7 +120,7 @@ def dream(
             weight.requires_grad_(False)
         to = image_type(model, images[:1])
         images = images.detach().to(to[0]).float()
-        dreaming = _Dreaming(model, layer, to, guide, unit)
+        dreaming = _Dreaming(model, layer, to, images, guide, unit)
         mixed = mixes_images(dreaming.activation, images, _no_grad(dreaming.activation, images))
         sizes = octave_sizes((images.shape[2], images.shape[3]), octaves, octave_scale)
         sizes = [size for size in sizes if size == sizes[-1] or dreaming.runs_at(images[:1], size)]
@@ -204,11 +205,14 @@ class _Dreaming:
         model: nn.Module,
         layer: str,
         to: tuple[torch.device, torch.dtype],
+        images: Tensor,
         guide: Tensor | None,
         unit: int | None,
     ) -> None:
-        self._model, self._to, self._unit = model, to, unit
+        self._model, self._unit = model, unit
         self._run = PartialRun(model, layer, WHO)
+        _no_grad(self._run, images[:1].to(*to, copy=True))  # in the model's own layout it sees where to stop
+        self._fed = fed(self._run, to, images[:1])
         self._guide: Tensor | None = None
         if guide is not None:
             guide = guide if guide.ndim == 4 else guide[None]
@@ -217,7 +221,7 @@ class _Dreaming:
 
     def activation(self, images: Tensor) -> Tensor:
         """What the layer gives for images ``(N, C, H, W)``."""
-        return self._run(images.to(*self._to, copy=True)).float()
+        return self._fed(images).float()
 
     def energy(self, images: Tensor) -> Tensor:
         """Half the squared norm ``(N,)``; towards a guide, the likeness to it."""

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
+from lightning_viz.functional.synthesis.layout import fed
 from lightning_viz.introspection.calls import image_type
 from lightning_viz.introspection.outputs import Output, as_maps, find_scores, two_sided
 from lightning_viz.introspection.stopping import PartialRun
@@ -73,26 +74,20 @@ def objective_of(
     """
     to = image_type(model, like)
     if layer is None:
-        return Objective(partial(_class_values, model, output, to, who), None)
+        return Objective(fed(partial(_class_values, model, output, who), to, like), None)
     run = PartialRun(model, layer, who)
     with torch.no_grad(), watch_tokens(model) as seen:
         run(like.to(*to, copy=True))
     size, grids = like.shape[2:], seen.grids
     as_stack = partial(as_maps, image_size=size, reshape=None, who=who, layer=run.module, cure=CURE, grids=grids)
-
-    def maps(images: Tensor) -> Tensor:
-        return as_stack(run(images.to(*to, copy=True))).float()
-
+    maps = fed(lambda images: as_stack(run(images)).float(), to, like)
     if place == "mean":
         return Objective(lambda images: maps(images).mean((2, 3)), None)
     return Objective(lambda images: _at_centre(maps(images)), maps)
 
 
-def _class_values(
-    model: nn.Module, output: Output | None, to: tuple[torch.device, torch.dtype], who: str, images: Tensor
-) -> Tensor:
-    # A copy, since the model may work in place.
-    return two_sided(find_scores(model(images.to(*to, copy=True)), output, who)).float()
+def _class_values(model: nn.Module, output: Output | None, who: str, images: Tensor) -> Tensor:
+    return two_sided(find_scores(model(images), output, who)).float()
 
 
 def _at_centre(maps: Tensor) -> Tensor:
