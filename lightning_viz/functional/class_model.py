@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lightning_viz.functional.backward.batch_mixing import mixes_images
 from lightning_viz.functional.synthesis.climber import Climber, Synthesis
 from lightning_viz.functional.synthesis.domain import Domain, domain_of, plain_domain
+from lightning_viz.functional.synthesis.folding import fold_batch_norms
 from lightning_viz.functional.synthesis.objective import Place, check_place, objective_of
 from lightning_viz.functional.synthesis.regularisation import Name, Regularisation, find_regularisation
 from lightning_viz.functional.synthesis.start import noise
@@ -129,6 +130,7 @@ def synthesise(
         domain = _domain(model, images, size, who)
         like = noise(domain, seed, 0.1)
         objective = objective_of(model, layer, place, output, like, who)
+        fold_batch_norms(model, objective.values, like, layer)
         _check_targets(objective.values, targets, like, layer, who)
         init = _starts_given(init, like, len(targets), who)
         if layer is not None:
