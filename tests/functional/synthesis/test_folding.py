@@ -4,7 +4,7 @@ from helpers.checks import left_as_found
 from torch import Tensor, nn
 
 from lightning_viz import isolated
-from lightning_viz.functional import class_model
+from lightning_viz.functional import Regularisation, class_model
 from lightning_viz.functional.synthesis.folding import fold_batch_norms
 
 IMAGES = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(0))
@@ -91,7 +91,7 @@ def test_batch_statistics_are_not_folded():
 def test_units_of_a_folded_network_are_those_of_the_network(layer):
     """The first step of the score itself, which a search takes along its gradient."""
     model = chain().eval()
-    found = class_model(model, [0, 3], layer, images=IMAGES, regularisation="l2", steps=1)
+    found = class_model(model, [0, 3], layer, images=IMAGES, regularisation=Regularisation(), steps=1)
     with isolated(model):
         leaf = torch.zeros(1, 3, 16, 24, requires_grad=True)
         shown = leaf
