@@ -7,7 +7,7 @@ from lightning_viz import isolated
 from lightning_viz.functional import Regularisation, class_model
 from lightning_viz.functional.synthesis.folding import fold_batch_norms
 
-IMAGES = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(0))
+IMAGES = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(0)) - 0.5
 
 
 def norm(units: int) -> nn.BatchNorm2d:
