@@ -42,9 +42,9 @@ def class_model(
     """Show what a class, or a unit, stands for: the image that excites it most, found by gradient ascent.
 
     It starts from the zero image, which is the mean of centred data (of ``images`` whose range does not hold zero, from
-    its middle). Where that has no gradient (networks without
-    biases) it starts from faint noise, then stronger noise, then from that of ``images`` which excites the target most
-    (a unit: rolled so that it does at the centre); with ``"maco"`` from random phases.
+    its middle). Where that has no gradient (networks without biases) it starts from faint noise, then stronger noise,
+    then from that of ``images`` which excites the target most (a unit: rolled so that it does at the centre); with
+    ``"maco"`` from random phases.
 
     Args:
         model: Left exactly as found; runs in eval mode.

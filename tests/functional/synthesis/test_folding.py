@@ -4,7 +4,6 @@ from helpers.checks import left_as_found
 from torch import Tensor, nn
 
 from lightning_viz import isolated
-from lightning_viz.functional import Regularisation, class_model
 from lightning_viz.functional.synthesis.folding import fold_batch_norms
 
 IMAGES = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(0)) - 0.5
@@ -88,18 +87,15 @@ def test_batch_statistics_are_not_folded():
 
 
 @pytest.mark.parametrize("layer", ["0", "1", "3", "4"])
-def test_units_of_a_folded_network_are_those_of_the_network(layer):
-    """The first step of the score itself, which a search takes along its gradient."""
+def test_the_gradient_of_a_unit_of_a_folded_network_is_that_of_the_network(layer):
     model = chain().eval()
-    found = class_model(model, [0, 3], layer, images=IMAGES, regularisation=Regularisation(), steps=1)
+
+    def gradient() -> Tensor:
+        leaf = IMAGES.clone().requires_grad_()
+        return torch.autograd.grad(model[: int(layer) + 1](leaf)[:, 1].square().sum(), leaf)[0]
+
     with isolated(model):
-        leaf = torch.zeros(1, 3, 16, 24, requires_grad=True)
-        shown = leaf
-        for module in model[: int(layer) + 1]:
-            shown = module(shown)
-        for place, unit in enumerate([0, 3]):
-            (gradient,) = torch.autograd.grad(
-                shown[0, unit, shown.shape[2] // 2, shown.shape[3] // 2], leaf, retain_graph=True
-            )
-            direction = found[place] / found[place].norm()
-            torch.testing.assert_close(direction, gradient[0] / gradient.norm(), rtol=1e-4, atol=1e-5)
+        expected = gradient()
+        fold_batch_norms(model, model, IMAGES, layer)
+        assert folded_in(model)
+        torch.testing.assert_close(gradient(), expected, rtol=1e-4, atol=1e-5)
