@@ -114,6 +114,7 @@ def dream(
     check_numbers(steps, octaves, jitter, step_size, octave_scale)
     if guide is not None and unit is not None:
         raise ValueError(f"{WHO}: guide and unit exclude each other; give one.")
+    guide = _checked(images, guide)
     with isolated(model):
         for weight in model.parameters():
             weight.requires_grad_(False)
@@ -130,6 +131,20 @@ def dream(
         dreams = [climb(one) for one in parts]
         ends = [torch.cat([_no_grad(dreaming.energy, one) for one in some]) for some in (dreams, parts)]
         return Dream(torch.cat(dreams), sizes, ends[0] / ends[1])
+
+
+def _checked(images: Tensor, guide: Tensor | None) -> Tensor | None:
+    """Refuse what is not finite, and give the guide as ``(1, C, h, w)``."""
+    if not images.isfinite().all():
+        raise ValueError(f"{WHO}: images must be finite; some are NaN or infinite.")
+    if guide is None:
+        return None
+    shaped = guide[None] if isinstance(guide, Tensor) and guide.ndim == 3 else guide
+    check_images(shaped, f"{WHO}(guide=...)")
+    if shaped.shape[:2] != (1, images.shape[1]) or not shaped.isfinite().all():
+        expected = f"one image of {images.shape[1]} channels (C, h, w)"
+        raise ValueError(f"{WHO}(guide=...): must be {expected}, and finite; got {tuple(guide.shape)}.")
+    return shaped
 
 
 def octave_sizes(size: Size, octaves: int, octave_scale: float) -> list[Size]:
@@ -152,9 +167,10 @@ def check_numbers(steps: int, octaves: int, jitter: int, step_size: float, octav
     for name, value, least in (("steps", steps, 1), ("octaves", octaves, 1), ("jitter", jitter, 0)):
         if not (isinstance(value, int) and value >= least):
             raise ValueError(f"{who}({name}={value!r}): must be a whole number of at least {least}.")
-    if not step_size > 0 or not octave_scale > 1:
+    if not 0 < step_size < float("inf") or not 1 < octave_scale < float("inf"):
         raise ValueError(
-            f"{who}: step_size must be more than 0 and octave_scale more than 1; got {step_size} and {octave_scale}."
+            f"{who}: step_size must be more than 0 and octave_scale more than 1, both finite; got {step_size} and "
+            f"{octave_scale}."
         )
 
 
@@ -186,13 +202,13 @@ def _step(dreaming: "_Dreaming", images: Tensor, length: float) -> Tensor:
     gradient = gradient_of(dreaming.energy(leaf).sum(), leaf, who=WHO)
     mean = gradient.abs().mean((1, 2, 3), keepdim=True)
     goes = (mean > 0) & mean.isfinite()
-    return torch.where(goes, images + length / mean * gradient, images)
+    return torch.where(goes, images + length * (gradient / mean), images)  # in an order that does not overflow
 
 
 def _resized(images: Tensor, size: Size) -> Tensor:
     if tuple(images.shape[2:]) == size:
         return images
-    is_smaller = size[0] < images.shape[2]
+    is_smaller = size[0] < images.shape[2] or size[1] < images.shape[3]
     return interpolate(images, size, mode="bilinear", align_corners=False, antialias=is_smaller)
 
 
@@ -211,8 +227,6 @@ class _Dreaming:
         self._run = PartialRun(model, layer, WHO)
         self._guide: Tensor | None = None
         if guide is not None:
-            guide = guide if guide.ndim == 4 else guide[None]
-            check_images(guide, f"{WHO}(guide=...)")
             self._guide = _no_grad(self._maps, guide.to(to[0]))[0].flatten(1)
 
     def activation(self, images: Tensor) -> Tensor:
@@ -228,8 +242,8 @@ class _Dreaming:
         if self._unit is None:
             return self.activation(images).flatten(1).square().sum(1) / 2
         maps = self._maps(images)
-        if not 0 <= self._unit < maps.shape[1]:
-            raise ValueError(f"{WHO}(unit={self._unit}): the layer has {maps.shape[1]} units.")
+        if not (isinstance(self._unit, int) and 0 <= self._unit < maps.shape[1]):
+            raise ValueError(f"{WHO}(unit={self._unit!r}): the layer has {maps.shape[1]}: 0 to {maps.shape[1] - 1}.")
         return maps[:, self._unit].flatten(1).square().sum(1) / 2
 
     def runs_at(self, images: Tensor, size: Size) -> bool:
