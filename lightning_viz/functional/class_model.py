@@ -133,7 +133,7 @@ def synthesise(
             terms = replace(terms, rivals=0)
         most = 1 if _mixes(values, like) else batch_size or max(1, min(64, 8 * 3 * 224**2 // like.numel()))
         ascent = Climber(values, domain, terms, steps or terms.steps, seed, who, most)
-        return ascent.of_all(targets.to(like.device).long(), init)
+        return ascent.of_all(targets.to(like.device, torch.long, copy=True), init)
 
 
 def _check_targets(values: Values, targets: Tensor, like: Tensor, layer: str | None, who: str) -> None:
