@@ -63,7 +63,7 @@ def deep_dream(
             its own. Left untouched.
         steps: In each octave.
         step_size: How far a step moves the mean pixel, as a share of the range from the smallest to the largest value
-            of ``images``. The default is that of the original.
+            that a channel has in ``images``, the widest of them. The default is that of the original.
         octaves: How many sizes. Those at which the network can't run are left out, with a warning: vision transformers
             and what else needs one size have one.
         octave_scale: From one size to the next.
