@@ -130,7 +130,8 @@ def dream(
         parts = torch.split(images, 1 if mixed else len(images))
         dreams = [climb(one) for one in parts]
         ends = [torch.cat([_no_grad(dreaming.energy, one) for one in some]) for some in (dreams, parts)]
-        return Dream(torch.cat(dreams), sizes, ends[0] / ends[1])
+        growth = torch.where(ends[0] == ends[1], 1, ends[0] / ends[1])  # of nothing nothing comes
+        return Dream(torch.cat(dreams), sizes, growth)
 
 
 def _checked(images: Tensor, guide: Tensor | None) -> Tensor | None:

@@ -244,7 +244,9 @@ def test_what_excites_nothing_stays_as_it_is(arguments):
     model = convolution()
     nn.init.constant_(model[0].bias, -1000)
     images = photographs()
-    assert torch.equal(deep_dream(model, "1", images, 3, octaves=3, **arguments), images)
+    found = dream(model, "1", images, 3, 0.01, 3, 1.4, 8, **arguments)
+    assert torch.equal(found.images, images)
+    assert found.growth.eq(1).all()
 
 
 def test_an_image_of_one_value_stays_as_it_is():
