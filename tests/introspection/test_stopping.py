@@ -5,6 +5,7 @@ from helpers.known import small_vit
 from helpers.networks import Calls, Does, convnet
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+from torch.utils.checkpoint import checkpoint
 
 from lightning_viz.introspection.stopping import PartialRun
 
@@ -132,6 +133,18 @@ def test_the_model_is_left_as_found_and_its_own_errors_come_through():
         with pytest.raises(RuntimeError, match="channels"):
             run(wrong)
         run(IMAGES)
+
+
+def test_a_layer_inside_a_checkpointed_part_keeps_its_graph():
+    torch.manual_seed(0)
+    block = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ELU(), nn.Conv2d(4, 6, 3), nn.ELU())
+    model = Does(lambda self, x: checkpoint(self.block, x, use_reentrant=False).mean((2, 3)), block=block)
+    run = PartialRun(model, "block.2", "who")
+    for _ in range(3):
+        leaf = IMAGES.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(run(leaf).square().sum() / 2, leaf)
+        (expected,) = torch.autograd.grad(block[:3](leaf).square().sum() / 2, leaf)
+        assert torch.allclose(gradient, expected, atol=1e-5)
 
 
 def test_a_model_that_catches_exceptions_does_not_catch_the_end():
