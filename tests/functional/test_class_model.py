@@ -57,9 +57,11 @@ def odds_of(model: nn.Module, images: Tensor, targets: list[int]) -> Tensor:
 
 @pytest.mark.parametrize("strength", [1e-3, 0.01, 0.3, 1, 10])
 @pytest.mark.parametrize(("channels", "size"), [(1, (16, 24)), (3, (20, 17)), (4, (17, 16))])
-def test_of_a_linear_score_less_a_norm_the_best_image_is_known(channels, size, strength):
-    """w.I - lambda |I|^2 is largest where I = w / (2 lambda)."""
+@pytest.mark.parametrize("bias", [0, 1e4])
+def test_of_a_linear_score_less_a_norm_the_best_image_is_known(channels, size, strength, bias):
+    """w.I + b - lambda |I|^2 is largest where I = w / (2 lambda), even where b hides what is gained on the way."""
     model, images = linear(channels, size), torch.randn(2, channels, *size)
+    nn.init.constant_(model[1].bias, bias)
     found = class_model(model, [0, 2], images=images, regularisation=replace(NAMED["l2"], l2=strength))
     best = (model[1].weight[[0, 2]] / (2 * strength)).detach().reshape(2, channels, *size)
     assert ((found - best).flatten(1).norm(dim=1) <= 1e-3 * best.flatten(1).norm(dim=1)).all()

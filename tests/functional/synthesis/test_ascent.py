@@ -1,5 +1,6 @@
 """Each rule against a port of the toolbox of Yosinski et al., line by line, in NumPy and in 0..255 units."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -149,16 +150,20 @@ def test_where_a_score_is_no_longer_finite_the_last_finite_image_stands_and_othe
 
     def breaks(images: Tensor) -> Tensor:
         scores = score(images)
-        first = torch.where(scores[:1] > limit, scores[:1] * bad, scores[:1])
-        return torch.cat([first, scores[1:]])
+        return torch.cat([scores[:1].masked_fill(scores[:1] > limit, bad), scores[1:]])
 
-    found, free = climb(terms, 30, score=breaks), climb(terms, 30)
+    found, later, free = climb(terms, 30, score=breaks), climb(terms, 35, score=breaks), climb(terms, 30)
     assert found.images.isfinite().all()
     assert torch.allclose(found.images[1:], free.images[1:], atol=1e-5)
     assert not found.stopped[1:].any()
     assert not torch.allclose(found.images[0], free.images[0], atol=1e-2)
-    # A search that meets NaN takes a shorter step instead.
-    assert found.stopped[0] or (terms.is_searched and bad != bad)  # noqa: PLR0124
+    assert score(found.images)[0] > score(climb(terms, 0).images)[0]
+    if terms.is_searched and math.isnan(bad):  # it is not larger: a shorter step is tried instead
+        assert score(found.images)[0].item() == pytest.approx(limit, abs=0.1)
+        assert not found.stopped.any()
+    else:
+        assert found.stopped[0]
+        assert torch.equal(found.images[0], later.images[0])
 
 
 @pytest.mark.parametrize("terms", [Regularisation(l2=1e-4), Regularisation(step_size=3000), NAMED["fourier"]])
