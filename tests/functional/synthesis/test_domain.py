@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from lightning_viz.functional.synthesis.domain import domain_of, magnitude_of, plain_domain
@@ -42,6 +43,16 @@ def test_the_range_is_that_of_each_channel_before_images_are_resized(channels):
     assert domain.size == (4, 13)
     assert domain.images.shape == (6, channels, 4, 13)
     assert domain_of(images, (7, 10)).images.equal(images)
+
+
+@pytest.mark.parametrize("size", [(4, 13), (3, 5), (20, 31)])
+def test_images_are_resized_as_pillow_does(size):
+    images = coloured(2)
+    bilinear = Image.Resampling.BILINEAR
+    expected = [
+        [np.asarray(Image.fromarray(channel).resize(size[::-1], bilinear)) for channel in one] for one in images.numpy()
+    ]
+    np.testing.assert_allclose(domain_of(images, size).images, expected, atol=1e-5)
 
 
 def test_the_centre_is_zero_or_the_middle_where_zero_is_outside():
