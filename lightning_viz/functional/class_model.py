@@ -17,6 +17,7 @@ from lightning_viz.functional.synthesis.start import noise
 from lightning_viz.introspection.calls import image_type
 from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.outputs import Output, check_images
+from lightning_viz.introspection.stopping import PartialRun
 
 __all__ = ["class_model", "synthesise"]
 
@@ -116,11 +117,10 @@ def synthesise(
     """Do what ``class_model`` does, and tell what became of each target."""
     terms = find_regularisation(regularisation, who)
     check_place(place, who)
-    if steps is not None and steps < 1:
-        raise ValueError(f"{who}(steps={steps}): must be at least 1.")
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"{who}(batch_size={batch_size}): must be at least 1.")
-    if not len(targets) or targets.is_floating_point() or targets.ndim != 1:
+    for name, value in (("steps", steps), ("batch_size", batch_size)):
+        if value is not None and not (isinstance(value, int) and value >= 1):
+            raise ValueError(f"{who}({name}={value!r}): must be a whole number of at least 1.")
+    if not len(targets) or targets.is_floating_point() or targets.dtype == torch.bool or targets.ndim != 1:
         raise ValueError(f"{who}: targets must be one or more whole numbers; got {targets}.")
     _check_sizes(images, size, who)
     if terms.parametrisation == "phase" and images is None:
@@ -128,7 +128,7 @@ def synthesise(
     with isolated(model):
         for weight in model.parameters():
             weight.requires_grad_(False)
-        domain = _domain(model, images, size, who)
+        domain = _domain(model, layer, images, size, who)
         like = noise(domain, seed, 0.1)
         objective = objective_of(model, layer, place, output, like, who)
         fold_batch_norms(model, objective.values, like, layer)
@@ -138,7 +138,7 @@ def synthesise(
             terms = replace(terms, rivals=0)
         most = 1 if _mixes(objective.values, like) else batch_size or _at_once(like)
         ascent = Climber(objective, domain, terms, steps or terms.steps, seed, who, most)
-        return ascent.of_all(targets.to(like.device), init)
+        return ascent.of_all(targets.to(like.device, torch.long, copy=True), init)
 
 
 def _at_once(like: Tensor) -> int:
@@ -174,27 +174,33 @@ def _check_sizes(images: Tensor | None, size: tuple[int, int] | None, who: str) 
         check_images(images, who)
         if not images.isfinite().all():
             raise ValueError(f"{who}: images must be finite; some are NaN or infinite.")
-    if size is not None and (len(size) != 2 or min(size) < 1):
-        raise ValueError(f"{who}(size={size}): must be (H, W), both at least 1.")
+    if size is not None:
+        sides = size if isinstance(size, Sequence) else ()
+        if len(sides) != 2 or not all(isinstance(side, int) and side >= 1 for side in sides):
+            raise ValueError(f"{who}(size={size!r}): must be (H, W), whole numbers of at least 1.")
 
 
-def _domain(model: nn.Module, images: Tensor | None, size: tuple[int, int] | None, who: str) -> Domain:
+def _domain(
+    model: nn.Module, layer: str | None, images: Tensor | None, size: tuple[int, int] | None, who: str
+) -> Domain:
     like = next((weight for weight in model.parameters() if weight.is_floating_point()), torch.empty(0))
     if images is not None:
         return domain_of(images.to(like.device), size)
     assert size is not None
-    plain = plain_domain(_channels(model, size, like.device, who), size)
+    plain = plain_domain(_channels(model, layer, size, like.device, who), size)
     return plain._replace(**{name: getattr(plain, name).to(like.device) for name in ("low", "high", "colours")})
 
 
-def _channels(model: nn.Module, size: tuple[int, int], device: torch.device, who: str) -> int:
+def _channels(model: nn.Module, layer: str | None, size: tuple[int, int], device: torch.device, who: str) -> int:
     """Find the channels that the first layer takes that runs."""
-    known = [int(weight.shape[1]) for weight in model.parameters() if weight.ndim == 4]
+    run = model if layer is None else PartialRun(model, layer, who)
+    weights = [(module, weight) for module in model.modules() for weight in module.parameters(recurse=False)]
+    known = [int(weight.shape[1]) * getattr(module, "groups", 1) for module, weight in weights if weight.ndim == 4]
     for channels in dict.fromkeys([*known, 3, 1]):
         like = torch.zeros(1, channels, *size, device=device)
         try:
             with torch.no_grad():
-                model(like.to(image_type(model, like)[1]))
+                run(like.to(image_type(model, like)[1]))
         except Exception:  # noqa: BLE001 (somebody else's forward may raise anything)
             continue
         return channels

@@ -64,7 +64,7 @@ def deep_dream(
             its own. Left untouched.
         steps: In each octave.
         step_size: How far a step moves the mean pixel, as a share of the range from the smallest to the largest value
-            of ``images``. The default is that of the original.
+            that a channel has in ``images``, the widest of them. The default is that of the original.
         octaves: How many sizes. Those at which the network can't run are left out, with a warning: vision transformers
             and what else needs one size have one.
         octave_scale: From one size to the next.
@@ -115,6 +115,7 @@ def dream(
     check_numbers(steps, octaves, jitter, step_size, octave_scale)
     if guide is not None and unit is not None:
         raise ValueError(f"{WHO}: guide and unit exclude each other; give one.")
+    guide = _checked(images, guide)
     with isolated(model):
         for weight in model.parameters():
             weight.requires_grad_(False)
@@ -130,7 +131,22 @@ def dream(
         parts = torch.split(images, 1 if mixed else len(images))
         dreams = [climb(one) for one in parts]
         ends = [torch.cat([_no_grad(dreaming.energy, one) for one in some]) for some in (dreams, parts)]
-        return Dream(torch.cat(dreams), sizes, ends[0] / ends[1])
+        growth = torch.where(ends[0] == ends[1], 1, ends[0] / ends[1])  # of nothing nothing comes
+        return Dream(torch.cat(dreams), sizes, growth)
+
+
+def _checked(images: Tensor, guide: Tensor | None) -> Tensor | None:
+    """Refuse what is not finite, and give the guide as ``(1, C, h, w)``."""
+    if not images.isfinite().all():
+        raise ValueError(f"{WHO}: images must be finite; some are NaN or infinite.")
+    if guide is None:
+        return None
+    shaped = guide[None] if isinstance(guide, Tensor) and guide.ndim == 3 else guide
+    check_images(shaped, f"{WHO}(guide=...)")
+    if shaped.shape[:2] != (1, images.shape[1]) or not shaped.isfinite().all():
+        expected = f"one image of {images.shape[1]} channels (C, h, w)"
+        raise ValueError(f"{WHO}(guide=...): must be {expected}, and finite; got {tuple(guide.shape)}.")
+    return shaped
 
 
 def octave_sizes(size: Size, octaves: int, octave_scale: float) -> list[Size]:
@@ -153,9 +169,10 @@ def check_numbers(steps: int, octaves: int, jitter: int, step_size: float, octav
     for name, value, least in (("steps", steps, 1), ("octaves", octaves, 1), ("jitter", jitter, 0)):
         if not (isinstance(value, int) and value >= least):
             raise ValueError(f"{who}({name}={value!r}): must be a whole number of at least {least}.")
-    if not step_size > 0 or not octave_scale > 1:
+    if not 0 < step_size < float("inf") or not 1 < octave_scale < float("inf"):
         raise ValueError(
-            f"{who}: step_size must be more than 0 and octave_scale more than 1; got {step_size} and {octave_scale}."
+            f"{who}: step_size must be more than 0 and octave_scale more than 1, both finite; got {step_size} and "
+            f"{octave_scale}."
         )
 
 
@@ -187,13 +204,13 @@ def _step(dreaming: "_Dreaming", images: Tensor, length: float) -> Tensor:
     gradient = gradient_of(dreaming.energy(leaf).sum(), leaf, who=WHO)
     mean = gradient.abs().mean((1, 2, 3), keepdim=True)
     goes = (mean > 0) & mean.isfinite()
-    return torch.where(goes, images + length / mean * gradient, images)
+    return torch.where(goes, images + length * (gradient / mean), images)  # in an order that does not overflow
 
 
 def _resized(images: Tensor, size: Size) -> Tensor:
     if tuple(images.shape[2:]) == size:
         return images
-    is_smaller = size[0] < images.shape[2]
+    is_smaller = size[0] < images.shape[2] or size[1] < images.shape[3]
     return interpolate(images, size, mode="bilinear", align_corners=False, antialias=is_smaller)
 
 
@@ -215,8 +232,6 @@ class _Dreaming:
         self._fed = fed(self._run, to, images[:1])
         self._guide: Tensor | None = None
         if guide is not None:
-            guide = guide if guide.ndim == 4 else guide[None]
-            check_images(guide, f"{WHO}(guide=...)")
             self._guide = _no_grad(self._maps, guide.to(to[0]))[0].flatten(1)
 
     def activation(self, images: Tensor) -> Tensor:
@@ -232,8 +247,8 @@ class _Dreaming:
         if self._unit is None:
             return self.activation(images).flatten(1).square().sum(1) / 2
         maps = self._maps(images)
-        if not 0 <= self._unit < maps.shape[1]:
-            raise ValueError(f"{WHO}(unit={self._unit}): the layer has {maps.shape[1]} units.")
+        if not (isinstance(self._unit, int) and 0 <= self._unit < maps.shape[1]):
+            raise ValueError(f"{WHO}(unit={self._unit!r}): the layer has {maps.shape[1]}: 0 to {maps.shape[1] - 1}.")
         return maps[:, self._unit].flatten(1).square().sum(1) / 2
 
     def runs_at(self, images: Tensor, size: Size) -> bool:

@@ -137,7 +137,8 @@ def _step_sizes(gradient: Tensor, terms: Regularisation) -> Tensor:
     """Give ``(B, 1, 1, 1)`` factors of a gradient in units of 0..255."""
     most = torch.full((len(gradient),), terms.step_size or float("inf"), device=gradient.device)
     if terms.progress:
-        most = torch.minimum(most, terms.progress / gradient.flatten(1).square().sum(1))
+        squared = gradient.flatten(1).square().sum(1)
+        most = torch.where(squared > 0, torch.minimum(most, terms.progress / squared), 0)  # of no gradient, no step
     return _each(most, gradient)
 
 

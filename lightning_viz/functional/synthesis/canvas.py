@@ -78,9 +78,10 @@ class _Phase(Canvas):
     def __init__(self, domain: Domain, magnitude: Tensor) -> None:
         super().__init__(domain)
         self._magnitude = magnitude
+        self._axes = domain.axes
 
     def encode(self, images: Tensor) -> Tensor:
-        independent = torch.einsum("dc,ndhw->nchw", self.domain.axes, images)
+        independent = torch.einsum("dc,ndhw->nchw", self._axes, images)
         return torch.angle(torch.fft.rfft2(independent))
 
     def decode(self, parameter: Tensor) -> Tensor:
@@ -93,7 +94,7 @@ class _Phase(Canvas):
             phase[..., column] = (own - opposite) / 2
         spectrum = torch.polar(torch.ones_like(phase), phase) * self._magnitude
         independent = torch.fft.irfft2(spectrum, s=self.domain.size)
-        return torch.einsum("dc,nchw->ndhw", self.domain.axes, independent)
+        return torch.einsum("dc,nchw->ndhw", self._axes, independent)
 
 
 def canvas_for(parametrisation: Parametrisation, domain: Domain, magnitude: Tensor | None) -> Canvas:

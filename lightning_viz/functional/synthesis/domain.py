@@ -37,7 +37,7 @@ class Domain(NamedTuple):
     @property
     def axes(self) -> Tensor:
         """``(C, C)`` orthonormal: the directions of ``colours`` without their lengths."""
-        axes, _ = torch.linalg.qr(self.colours.double())
+        axes, _ = torch.linalg.qr(self.colours.cpu().double())
         return torch.as_tensor(axes).to(self.colours)
 
 
@@ -66,8 +66,8 @@ def domain_of(images: Tensor, size: tuple[int, int] | None) -> Domain:
 
 
 def _colours(images: Tensor) -> Tensor:
-    pixels = images.transpose(0, 1).flatten(1).double()
-    variances, axes = torch.linalg.eigh(torch.cov(pixels).reshape(len(pixels), -1).cpu())
+    pixels = images.cpu().transpose(0, 1).flatten(1).double()  # not every device knows float64
+    variances, axes = torch.linalg.eigh(torch.cov(pixels).reshape(len(pixels), -1))
     # The direction of an axis is arbitrary: let the sum of each be positive. The widest comes first.
     axes = axes * torch.where(axes.sum(0) < 0, -1.0, 1.0)
     spread = variances.clamp(min=1e-6 * max(float(variances.max()), 1e-12)).sqrt()

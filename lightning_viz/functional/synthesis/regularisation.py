@@ -21,7 +21,8 @@ class Regularisation:
             while their magnitudes stay those of the data that excite the target most.
         steps: Of the ascent, when nobody says how many.
         step_size: Of pixels: the factor of the gradient, in the 0..255 units of its authors; None: as large as the
-            objective still rises with, found anew for each image. Else Adam's learning rate.
+            objective still rises with, found anew for each image, with ``l2`` and ``rivals`` alone. Else Adam's
+            learning rate.
         progress: Of pixels: a step at most so long that the score would rise by this much were it linear; 0: no limit.
         l2: Lambda: the objective is the score less lambda ||I||^2, in the units that the network is given.
         rivals: Of a class: the score less this share of the largest of the others' scores (log-sum-exp of them). With 1
@@ -38,7 +39,7 @@ class Regularisation:
         ValueError: A number out of range, or a term of pixels without pixels.
 
     Example:
-        >>> Regularisation(l2=0.1, blur=1.0, blur_every=4).parametrisation
+        >>> Regularisation(step_size=100, blur=1.0, blur_every=4).parametrisation
         'pixels'
     """
 
@@ -64,19 +65,25 @@ class Regularisation:
         limits = {"small_norm": 100, "small_contribution": 100, "decay": 1, "jitter": 1, "scale": 0.9}
         for name in ("progress", "l2", "rivals", "blur", *limits):
             value, most = getattr(self, name), limits.get(name, float("inf"))
-            if not 0 <= value <= most:
-                raise ValueError(f"Regularisation({name}={value!r}): must be from 0 to {most}.")
+            if not (0 <= value <= most and value < float("inf")):
+                raise ValueError(f"Regularisation({name}={value!r}): must be finite, from 0 to {most}.")
         for name in ("steps", "blur_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"Regularisation({name}={getattr(self, name)!r}): must be at least 1.")
-        if self.step_size is not None and not self.step_size > 0:
-            raise ValueError(f"Regularisation(step_size={self.step_size!r}): must be more than 0.")
+            value = getattr(self, name)
+            if not (isinstance(value, int) and value >= 1):
+                raise ValueError(f"Regularisation({name}={value!r}): must be a whole number of at least 1.")
+        if self.step_size is not None and not 0 < self.step_size < float("inf"):
+            raise ValueError(f"Regularisation(step_size={self.step_size!r}): must be more than 0, and finite.")
         of_pixels = ("progress", "decay", "blur", "small_norm", "small_contribution")
         used = [name for name in of_pixels if getattr(self, name)]
         if used and self.parametrisation != "pixels":
             raise ValueError(f'Regularisation({used[0]}=...): only with parametrisation="pixels".')
         if self.parametrisation != "pixels" and self.step_size is None:
             raise ValueError(f"Regularisation(parametrisation={self.parametrisation!r}): give a step_size.")
+        of_rules = [name for name in (*of_pixels, "jitter", "scale") if getattr(self, name)]
+        if of_rules and self.is_searched:
+            raise ValueError(
+                f"Regularisation({of_rules[0]}=...): give a step_size; one that is searched knows l2 only."
+            )
 
     @property
     def is_searched(self) -> bool:

@@ -31,6 +31,22 @@ def shifted_and_scaled(images: Tensor, jitter: float, scale: float, generator: t
     top, left = (rows - height) // 2 + down, (columns - width) // 2 + right
     borders = [max(0, -left), max(0, left + width - columns), max(0, -top), max(0, top + height - rows)]
     if any(borders):
-        images = pad(images, borders, mode="reflect")
+        images = _mirrored(images, borders)
     top, left = top + borders[2], left + borders[0]
     return images[:, :, top : top + height, left : left + width]
+
+
+def _mirrored(images: Tensor, borders: list[int]) -> Tensor:
+    left, right, top, bottom = borders
+    height, width = images.shape[2:]
+    if max(left, right) < width and max(top, bottom) < height:
+        return pad(images, borders, mode="reflect")
+    rows, columns = _folded(height, top, bottom), _folded(width, left, right)
+    return images[:, :, rows[:, None].to(images.device), columns.to(images.device)]
+
+
+def _folded(side: int, before: int, after: int) -> Tensor:
+    """Give places of a side that borders wider than itself mirror, to and fro."""
+    period = max(1, 2 * (side - 1))
+    places = torch.arange(-before, side + after) % period
+    return torch.minimum(places, period - places)
