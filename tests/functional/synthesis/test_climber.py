@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from torch import Tensor
 
 from lightning_viz.functional.synthesis.climber import Climber, Synthesis
 from lightning_viz.functional.synthesis.domain import domain_of
-from lightning_viz.functional.synthesis.objective import Values
+from lightning_viz.functional.synthesis.objective import Objective
 from lightning_viz.functional.synthesis.regularisation import NAMED, Regularisation
 
 IMAGES = torch.randn(14, 3, 12, 20, generator=torch.Generator().manual_seed(0))
@@ -14,9 +16,12 @@ MODEL = convnet()
 TARGETS = torch.tensor([4, 1, 0, 2, 1])
 
 
-def climbed(values: Values = MODEL, regularisation: Regularisation | str = "maco", most: int = 64) -> Synthesis:
+def climbed(
+    values: Callable[[Tensor], Tensor] = MODEL, regularisation: Regularisation | str = "maco", most: int = 64
+) -> Synthesis:
     terms = NAMED.get(regularisation, regularisation)
-    return Climber(values, domain_of(IMAGES, None), terms, 3, 0, "who", most).of_all(TARGETS, None)
+    objective = Objective(values, None)
+    return Climber(objective, domain_of(IMAGES, None), terms, 3, 0, "who", most).of_all(TARGETS, None)
 
 
 def test_where_memory_runs_out_the_halves_come_back_in_order():

@@ -6,7 +6,7 @@ from helpers.networks import convnet
 from scipy.special import logsumexp
 from torch import nn
 
-from lightning_viz.functional.synthesis.objective import against_rivals, check_place, values_of
+from lightning_viz.functional.synthesis.objective import against_rivals, check_place, objective_of
 
 VALUES = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
 TARGETS = torch.tensor([0, 5, 2, 2])
@@ -35,8 +35,8 @@ def test_with_all_of_them_it_is_the_log_of_the_odds_and_so_are_its_derivatives()
 def test_a_units_activation_is_that_of_the_centre_of_its_map_or_the_mean():
     model = convnet()
     maps = model[:4](IMAGES)
-    centre = values_of(model, "3", "centre", None, IMAGES, "who")(IMAGES)
-    mean = values_of(model, "3", "mean", None, IMAGES, "who")(IMAGES)
+    centre = objective_of(model, "3", "centre", None, IMAGES, "who").values(IMAGES)
+    mean = objective_of(model, "3", "mean", None, IMAGES, "who").values(IMAGES)
     assert torch.equal(centre, maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2])
     assert torch.allclose(mean, maps.mean((2, 3)), atol=1e-6)
 
@@ -49,7 +49,7 @@ def test_the_units_of_tokens_lie_on_their_grid():
     with torch.no_grad():
         model(images)
     handle.remove()
-    found = [values_of(model, layer, place, None, images, "who")(images) for place in ("centre", "mean")]
+    found = [objective_of(model, layer, place, None, images, "who").values(images) for place in ("centre", "mean")]
     tokens = outputs[0]  # the class token first, then 4 x 4 places
     assert torch.allclose(found[0], tokens[:, 1 + 2 * 4 + 2], atol=1e-5)
     assert torch.allclose(found[1], tokens[:, 1:].mean(1), atol=1e-5)
@@ -58,8 +58,8 @@ def test_the_units_of_tokens_lie_on_their_grid():
 def test_images_are_left_alone_by_a_model_that_works_in_place():
     model = nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(3 * 12 * 20, 4))
     before = IMAGES.clone()
-    values_of(model, None, "centre", None, IMAGES, "who")(IMAGES)
-    values_of(model, "0", "mean", None, IMAGES, "who")(IMAGES)
+    objective_of(model, None, "centre", None, IMAGES, "who").values(IMAGES)
+    objective_of(model, "0", "mean", None, IMAGES, "who").values(IMAGES)
     assert torch.equal(IMAGES, before)
 
 

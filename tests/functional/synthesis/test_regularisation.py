@@ -65,7 +65,7 @@ def test_the_named_ones_are_those_of_the_papers():
     assert [row.progress for row in rows] == [2, 0, 0, 2]
     l2 = NAMED["l2"]
     assert l2.is_searched
-    assert (l2.l2, l2.rivals) == (0.01, 0)
+    assert (l2.l2, l2.rivals) == (0.03, 0)
 
 
 def test_an_unknown_name_is_refused_with_the_choices():
