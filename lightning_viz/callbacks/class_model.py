@@ -54,9 +54,9 @@ class ClassModel(VizCallback):
     """Show what each class, or unit, stands for: the image that excites it most, found by gradient ascent.
 
     A drawing starts warm, from the one before, so that ``warm_steps`` suffice and what changes is the network. The
-    first one and the last start cold, from nothing, with ``steps``: the last owes nothing to the way there. Each step
-    is a forward and a backward pass of all targets, so it is drawn at epochs 0, 1, 2, 5, 10, 20, 30, 40, 64, 100, ...
-    and at the end, unless you say otherwise.
+    first one starts cold, from nothing, and so does the last, which owes nothing to the way there. Each step is a
+    forward and a backward pass of all targets, so it is drawn at epochs 0, 1, 2, 5, 10, 20, 30, 40, 64, 100, ... and at
+    the end, unless you say otherwise.
 
     Args:
         layers: Names or globs of layers whose units are the targets; when omitted, the classes are.
@@ -71,7 +71,7 @@ class ClassModel(VizCallback):
         regularisation: What keeps the image from being noise: ``"fourier"``, ``"maco"``, ``"l2"``, ``"yosinski-1"`` to
             ``"yosinski-4"``, or a ``Regularisation``; see ``functional.class_model``.
         steps: Of a cold start; those of the regularisation when omitted.
-        warm_steps: Of a warm start.
+        warm_steps: Of a warm start, and of the untrained network, which is not worth more.
         reference: Map-style data set that says how an image may look (size, range, colours; of "maco" the magnitudes of
             frequencies): up to 256 items of it. That of the (first) validation loader when omitted; without one, the
             probe's images.
@@ -199,7 +199,8 @@ class ClassModel(VizCallback):
         }
         init = None if context.is_last else _images_before(context.before.get(layer or CLASSES), targets, started)
         self._is_warm = init is not None
-        steps = self.warm_steps if init is not None else self.steps or terms.steps
+        untrained = self._begun and context.moment.batches == 0
+        steps = self.warm_steps if untrained or init is not None else self.steps or terms.steps
         found = synthesise(
             context.model,
             torch.tensor(targets),

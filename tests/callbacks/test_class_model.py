@@ -131,6 +131,7 @@ def test_the_first_and_the_last_start_cold(schedule: dict[str, int], tmp_path: P
     records = contents(trainer).records
     starts = [record.meta["start"] for record in records]
     assert starts == ["cold", *["warm"] * (len(starts) - 2), "cold"]
+    assert [record.meta["steps"] for record in records] == [*[2] * (len(starts) - 1), 3]
     assert records[-1].batches == 18
     assert len(list(store_of(trainer).glob("blobs/*"))) == 2 * len(records)
 
