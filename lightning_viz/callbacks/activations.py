@@ -37,6 +37,7 @@ class ActivationMaps(VizCallback):
         epochs: Draw at these numbers of finished epochs. With none of the three: after every epoch.
         on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
         name: Of its records and tags; when omitted, the method, and what differs where there are several.
+        mirror: What loggers get: ``"both"`` pictures and scalars, ``"pictures"``, ``"scalars"`` or ``"none"``.
 
     Raises:
         ValueError: A wrong argument, when constructed; a layer that the model lacks, before the first batch.

@@ -37,6 +37,7 @@ class AttentionMaps(VizCallback):
         on_error: ``"warn"``: a drawing that fails is logged once and training goes on; a network without such an
             attention is said once, and drawn no more. ``"raise"``: it ends the run.
         name: Of its records and tags; when omitted, the method, and what differs where there are several.
+        mirror: What loggers get: ``"both"`` pictures and scalars, ``"pictures"``, ``"scalars"`` or ``"none"``.
 
     Raises:
         ValueError: A wrong argument, when constructed; a layer that the model lacks, before the first batch.

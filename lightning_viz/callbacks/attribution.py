@@ -12,7 +12,7 @@ from lightning_viz.functional.attribution import grad_cam, grad_cam_layer, salie
 from lightning_viz.introspection.outputs import Activation, Reshape
 from lightning_viz.render import heat_map, image_picture, mosaic, overlay
 from lightning_viz.trainer.base import Context, Drawing, VizCallback
-from lightning_viz.trainer.session import OnError
+from lightning_viz.trainer.session import Mirror, OnError
 
 __all__ = ["GradCAM", "Saliency"]
 
@@ -29,9 +29,10 @@ class ClassMaps(VizCallback):
         epochs: Sequence[int] | None,
         on_error: OnError,
         name: str | None,
+        mirror: Mirror,
         activation: Activation,
     ) -> None:
-        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name)
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name, mirror)
         check_activation(activation, type(self).__name__)
         self.activation: Activation = activation
 
@@ -88,6 +89,7 @@ class Saliency(ClassMaps):
         epochs: Draw at these numbers of finished epochs. With none of the three: after every epoch.
         on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
         name: Of its records and tags; when omitted, the method, and what differs where there are several.
+        mirror: What loggers get: ``"both"`` pictures and scalars, ``"pictures"``, ``"scalars"`` or ``"none"``.
         activation: What makes the probabilities in the captions of scores: ``"softmax"``, ``"sigmoid"``, ``"none"``.
 
     Raises:
@@ -109,9 +111,10 @@ class Saliency(ClassMaps):
         epochs: Sequence[int] | None = None,
         on_error: OnError = "warn",
         name: str | None = None,
+        mirror: Mirror = "both",
         activation: Activation = "softmax",
     ) -> None:
-        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name, activation)
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name, mirror, activation)
 
     def draw(self, context: Context) -> Iterator[Drawing]:
         """Draw one map per image, white where the score depends most on the pixel."""
@@ -137,6 +140,7 @@ class GradCAM(ClassMaps):
         epochs: Draw at these numbers of finished epochs. With none of the three: after every epoch.
         on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
         name: Of its records and tags; when omitted, the method, and what differs where there are several.
+        mirror: What loggers get: ``"both"`` pictures and scalars, ``"pictures"``, ``"scalars"`` or ``"none"``.
         activation: What makes the probabilities in the captions of scores: ``"softmax"``, ``"sigmoid"``, ``"none"``.
         reshape: Takes a layer's output to ``(N, K, h, w)``, where that can't be inferred; tokens of a vision
             transformer need none.
@@ -162,10 +166,11 @@ class GradCAM(ClassMaps):
         epochs: Sequence[int] | None = None,
         on_error: OnError = "warn",
         name: str | None = None,
+        mirror: Mirror = "both",
         activation: Activation = "softmax",
         reshape: Reshape | None = None,
     ) -> None:
-        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name, activation)
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name, mirror, activation)
         self.reshape = reshape
         self._found: str | None = None
 

@@ -22,7 +22,7 @@ from lightning_viz.introspection.outputs import Activation, probabilities
 from lightning_viz.render import image_picture, mosaic
 from lightning_viz.trainer.base import Context, Drawing, Needs, VizCallback
 from lightning_viz.trainer.schedule import LOG_SPACED, is_whole
-from lightning_viz.trainer.session import OnError
+from lightning_viz.trainer.session import Mirror, OnError
 
 __all__ = ["ClassModel"]
 
@@ -66,6 +66,7 @@ class ClassModel(VizCallback):
         epochs: Draw at these numbers of finished epochs.
         on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
         name: Of its records and tags; when omitted, the method, and what differs where there are several.
+        mirror: What loggers get: ``"both"`` pictures and scalars, ``"pictures"``, ``"scalars"`` or ``"none"``.
         targets: Which classes, or units, the same in each layer; 16 spread over them when omitted (of classes first
             those that the probe's labels name).
         regularisation: What keeps the image from being noise: ``"fourier"``, ``"maco"``, ``"l2"``, ``"yosinski-1"`` to
@@ -101,6 +102,7 @@ class ClassModel(VizCallback):
         epochs: Sequence[int] | None = None,
         on_error: OnError = "warn",
         name: str | None = None,
+        mirror: Mirror = "both",
         targets: Sequence[int] | None = None,
         regularisation: Name | Regularisation = "fourier",
         steps: int | None = None,
@@ -109,7 +111,7 @@ class ClassModel(VizCallback):
         place: Place = "centre",
         activation: Activation = "softmax",
     ) -> None:
-        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name)
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name, mirror)
         if targets is not None and not (
             isinstance(targets, Sequence) and targets and all(is_whole(one, 0) for one in targets)
         ):

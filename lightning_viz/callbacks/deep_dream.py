@@ -11,7 +11,7 @@ from lightning_viz.functional.filters import CONVOLUTIONS
 from lightning_viz.render import image_picture
 from lightning_viz.trainer.base import Context, Drawing, Needs, VizCallback
 from lightning_viz.trainer.schedule import LOG_SPACED, is_whole
-from lightning_viz.trainer.session import OnError
+from lightning_viz.trainer.session import Mirror, OnError
 
 __all__ = ["DeepDream"]
 
@@ -31,6 +31,7 @@ class DeepDream(VizCallback):
         epochs: Draw at these numbers of finished epochs.
         on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
         name: Of its records and tags; when omitted, the method, and what differs where there are several.
+        mirror: What loggers get: ``"both"`` pictures and scalars, ``"pictures"``, ``"scalars"`` or ``"none"``.
         image: Which of the probe's images.
         unit: Amplify this unit only; all when omitted.
         steps: In each octave.
@@ -60,6 +61,7 @@ class DeepDream(VizCallback):
         epochs: Sequence[int] | None = None,
         on_error: OnError = "warn",
         name: str | None = None,
+        mirror: Mirror = "both",
         image: int = 0,
         unit: int | None = None,
         steps: int = 10,
@@ -68,7 +70,7 @@ class DeepDream(VizCallback):
         octave_scale: float = 1.4,
         jitter: int = 32,
     ) -> None:
-        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name)
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name, mirror)
         for argument, value in (("image", image), ("unit", unit)):
             if value is not None and not is_whole(value, 0):
                 raise ValueError(f"DeepDream({argument}={value!r}): must be a whole number of 0 or more.")

@@ -18,7 +18,7 @@ from lightning_viz.functional.tsne import ITERATIONS, Engine, align, drift, tsne
 from lightning_viz.render import scatter_picture
 from lightning_viz.trainer.base import Context, Drawing, Needs, VizCallback
 from lightning_viz.trainer.schedule import LOG_SPACED, is_whole
-from lightning_viz.trainer.session import OnError
+from lightning_viz.trainer.session import Mirror, OnError
 
 __all__ = ["Embedding"]
 
@@ -58,6 +58,7 @@ class Embedding(VizCallback):
         epochs: Draw at these numbers of finished epochs.
         on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
         name: Of its records and tags; when omitted, the method, and what differs where there are several.
+        mirror: What loggers get: ``"both"`` pictures and scalars, ``"pictures"``, ``"scalars"`` or ``"none"``.
         features: Instead of a layer: a function from (model, images) to features ``(N, D)``, for one branch of a
             Siamese network.
         data: Map-style data set without augmentation; that of the (first) validation loader when omitted.
@@ -93,6 +94,7 @@ class Embedding(VizCallback):
         epochs: Sequence[int] | None = None,
         on_error: OnError = "warn",
         name: str | None = None,
+        mirror: Mirror = "both",
         features: FeatureFn | None = None,
         data: Dataset | None = None,  # type: ignore[type-arg]  # LightningCLI can't read it otherwise
         max_points: int = 2000,
@@ -101,7 +103,7 @@ class Embedding(VizCallback):
         engine: Engine = "auto",
         projector: bool = True,
     ) -> None:
-        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name)
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name, mirror)
         for argument, value, least in (("max_points", max_points, 2), ("neighbours", neighbours, 1)):
             if not is_whole(value, least):
                 raise ValueError(f"Embedding({argument}={value!r}): must be a whole number of {least} or more.")

@@ -12,7 +12,7 @@ from lightning_viz.render import filter_grid
 from lightning_viz.render.grids import MOST, Scale
 from lightning_viz.render.scaling import finite_range
 from lightning_viz.trainer.base import Context, Drawing, Needs, VizCallback
-from lightning_viz.trainer.session import OnError
+from lightning_viz.trainer.session import Mirror, OnError
 
 __all__ = ["FilterImages"]
 
@@ -37,6 +37,7 @@ class FilterImages(VizCallback):
         epochs: Draw at these numbers of finished epochs. With none of the three: after every epoch.
         on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
         name: Of its records and tags; when omitted, the method, and what differs where there are several.
+        mirror: What loggers get: ``"both"`` pictures and scalars, ``"pictures"``, ``"scalars"`` or ``"none"``.
         scale: ``"filter"``: each filter from its own minimum to its own maximum. ``"shared"``: one scale per layer
             and epoch, so that weak filters look weak.
 
@@ -62,9 +63,10 @@ class FilterImages(VizCallback):
         epochs: Sequence[int] | None = None,
         on_error: OnError = "warn",
         name: str | None = None,
+        mirror: Mirror = "both",
         scale: Scale = "filter",
     ) -> None:
-        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name)
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name, mirror)
         if scale not in ("filter", "shared"):
             raise ValueError(f'FilterImages(scale={scale!r}): must be "filter" or "shared".')
         self.scale = scale

@@ -10,7 +10,7 @@ from lightning_viz.introspection.outputs import Activation
 from lightning_viz.render import image_picture, overlay
 from lightning_viz.trainer.base import Context, Drawing
 from lightning_viz.trainer.schedule import LOG_SPACED, is_whole
-from lightning_viz.trainer.session import OnError
+from lightning_viz.trainer.session import Mirror, OnError
 
 __all__ = ["Occlusion"]
 
@@ -31,6 +31,7 @@ class Occlusion(ClassMaps):
         epochs: Draw at these numbers of finished epochs.
         on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
         name: Of its records and tags; when omitted, the method, and what differs where there are several.
+        mirror: What loggers get: ``"both"`` pictures and scalars, ``"pictures"``, ``"scalars"`` or ``"none"``.
         activation: What makes probabilities of scores: ``"softmax"``, ``"sigmoid"``, ``"none"``.
         square: Side in pixels; a seventh of the shorter side of the image when omitted.
         stride: Between two places; half the square when omitted.
@@ -58,12 +59,13 @@ class Occlusion(ClassMaps):
         epochs: Sequence[int] | None = None,
         on_error: OnError = "warn",
         name: str | None = None,
+        mirror: Mirror = "both",
         activation: Activation = "softmax",
         square: int | None = None,
         stride: int | None = None,
         fill: Fill = 0.0,
     ) -> None:
-        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name, activation)
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name, mirror, activation)
         for argument, value in (("square", square), ("stride", stride)):
             if value is not None and not is_whole(value, 1):
                 raise ValueError(f"Occlusion({argument}={value!r}): must be a whole number of 1 or more.")

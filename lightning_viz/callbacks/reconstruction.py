@@ -11,7 +11,7 @@ from lightning_viz.functional.filters import CONVOLUTIONS
 from lightning_viz.functional.reconstruction import RULES, Rule, check_rule, reconstruct
 from lightning_viz.render import image_picture, mosaic, signed_picture
 from lightning_viz.trainer.base import Context, Drawing, Needs, VizCallback
-from lightning_viz.trainer.session import OnError
+from lightning_viz.trainer.session import Mirror, OnError
 
 __all__ = ["Reconstruction"]
 
@@ -29,6 +29,7 @@ class Reconstruction(VizCallback):
         epochs: Draw at these numbers of finished epochs. With none of the three: after every epoch.
         on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
         name: Of its records and tags; when omitted, the method, and what differs where there are several.
+        mirror: What loggers get: ``"both"`` pictures and scalars, ``"pictures"``, ``"scalars"`` or ``"none"``.
         rule: What passes through a rectifier on the way back: ``"deconvnet"``, ``"guided"``, ``"gradient"``, or a list
             of them, side by side.
         unit: The unit, the same in every image; each image's strongest when omitted.
@@ -52,10 +53,11 @@ class Reconstruction(VizCallback):
         epochs: Sequence[int] | None = None,
         on_error: OnError = "warn",
         name: str | None = None,
+        mirror: Mirror = "both",
         rule: Rule | Sequence[Rule] = RULES,
         unit: int | None = None,
     ) -> None:
-        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name)
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name, mirror)
         self.rules: tuple[Rule, ...] = (rule,) if isinstance(rule, str) else tuple(rule)
         for one in self.rules:
             check_rule(one, "Reconstruction")

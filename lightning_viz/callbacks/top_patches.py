@@ -20,7 +20,7 @@ from lightning_viz.introspection.calls import image_type
 from lightning_viz.render import image_picture, mosaic, outline, shrink, signed_picture
 from lightning_viz.trainer.base import Context, Drawing, Needs, VizCallback
 from lightning_viz.trainer.schedule import LOG_SPACED, is_whole
-from lightning_viz.trainer.session import OnError
+from lightning_viz.trainer.session import Mirror, OnError
 
 __all__ = ["TopPatches"]
 
@@ -66,6 +66,7 @@ class TopPatches(VizCallback):
         epochs: Draw at these numbers of finished epochs.
         on_error: ``"warn"``: a drawing that fails is logged once and training goes on. ``"raise"``: it ends the run.
         name: Of its records and tags; when omitted, the method, and what differs where there are several.
+        mirror: What loggers get: ``"both"`` pictures and scalars, ``"pictures"``, ``"scalars"`` or ``"none"``.
         data: Map-style data set without augmentation; that of the (first) validation loader when omitted.
         units: Which units get pictures, the same in each layer; 16 spread over the layer when omitted.
         k: How many patches per unit, at most one of an image.
@@ -99,13 +100,14 @@ class TopPatches(VizCallback):
         epochs: Sequence[int] | None = None,
         on_error: OnError = "warn",
         name: str | None = None,
+        mirror: Mirror = "both",
         data: Dataset | None = None,  # type: ignore[type-arg]  # LightningCLI can't read it otherwise
         units: Sequence[int] | None = None,
         k: int = 9,
         max_images: int = 2000,
         sharded: bool = False,
     ) -> None:
-        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name)
+        super().__init__(layers, probe, every_n_epochs, every_n_train_steps, epochs, on_error, name, mirror)
         who = type(self).__name__
         for argument, value in (("k", k), ("max_images", max_images)):
             if not is_whole(value, 1):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from tensorboard.data.provider import RunTagFilter
 from tensorboard.plugins.base_plugin import TBContext
 
-from lightning_viz.store import PLUGIN_NAME
+from lightning_viz.store import MIRRORED, PLUGIN_NAME
 
 __all__ = ["Scope", "Summaries"]
 
@@ -103,4 +103,6 @@ class Summaries:
             plugin_name="images",
             run_tag_filter=RunTagFilter(runs=runs),
         )
-        return {run: [tag for tag in tags if tag.startswith(f"{PLUGIN_NAME}/")] for run, tags in sequences.items()}
+        # Older runs have the longer prefix.
+        ours = f"{MIRRORED}/", f"{PLUGIN_NAME}/"
+        return {run: [tag for tag in tags if tag.startswith(ours)] for run, tags in sequences.items()}

@@ -22,9 +22,21 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-__all__ = ["PLUGIN_NAME", "SCHEMA_VERSION", "Item", "Record", "SchemaError", "parse_object", "portable", "store_folder"]
+__all__ = [
+    "MIRRORED",
+    "PLUGIN_NAME",
+    "SCHEMA_VERSION",
+    "Item",
+    "Record",
+    "SchemaError",
+    "parse_object",
+    "portable",
+    "store_folder",
+]
 
 PLUGIN_NAME = "lightning_viz"
+MIRRORED = "viz"
+"""What the tags of pictures and scalars begin with in stock dashboards, after those of most losses and scores."""
 SCHEMA_VERSION = 2
 
 LARGEST_RECORD = 4 << 20

@@ -3,7 +3,7 @@
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from torch import nn
 from torch.utils.data import Dataset
@@ -20,7 +20,7 @@ from lightning_viz.trainer.drawing import Drawing
 from lightning_viz.trainer.hooks import DrawsWhileTraining
 from lightning_viz.trainer.names import check_name
 from lightning_viz.trainer.schedule import Schedule
-from lightning_viz.trainer.session import OnError
+from lightning_viz.trainer.session import Mirror, OnError
 
 __all__ = ["Context", "Drawing", "Needs", "VizCallback"]
 
@@ -42,6 +42,8 @@ class VizCallback(DrawsWhileTraining):
             ``"raise"``: it ends the run.
         name: Of its records and tags. When omitted, the method; of several callbacks of one method in a Trainer, with
             what differs in their arguments, or a number.
+        mirror: What TensorBoard's own dashboards, and other loggers, get beside the store: ``"both"`` pictures and
+            scalars, ``"pictures"``, ``"scalars"`` or ``"none"``. Their tags begin with ``viz/``.
 
     Raises:
         ValueError: A wrong argument, when constructed; a layer that the model lacks, or a name that another callback
@@ -80,6 +82,7 @@ class VizCallback(DrawsWhileTraining):
         epochs: Sequence[int] | None = None,
         on_error: OnError = "warn",
         name: str | None = None,
+        mirror: Mirror = "both",
     ) -> None:
         who = type(self).__name__
         if every_n_epochs is None and every_n_train_steps is None and epochs is None:
@@ -91,10 +94,13 @@ class VizCallback(DrawsWhileTraining):
             raise ValueError(f"{who}(layers={layers!r}): must be a layer's name or a list of names.")
         if probe is not None and not isinstance(probe, Probe):
             raise ValueError(f"{who}(probe=...): must be a Probe; got a {type(probe).__name__}.")
+        if mirror not in get_args(Mirror):
+            choices = ", ".join(map(repr, get_args(Mirror)))
+            raise ValueError(f"{type(self).__name__}(mirror={mirror!r}): choices are {choices}.")
         if name is not None:
             check_name(name, who)
         self.layers = layers  # first of the attributes: made-up names of records say what differs in this order
-        super().__init__(probe, schedule, on_error, name)
+        super().__init__(probe, schedule, on_error, name, mirror)
 
     @abstractmethod
     def draw(self, context: Context) -> Iterable[Drawing]:

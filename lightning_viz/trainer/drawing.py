@@ -29,7 +29,7 @@ class Drawing:
         values: Name to the numbers behind the pictures: tensors or arrays of any shape; kept as float32.
         pictures: ``(H, W, 3)`` uint8 arrays, one pixel per number: the viewer enlarges.
         captions: One per picture, or none.
-        scalars: Name to number; also handed to the loggers, as ``lightning_viz/<name of the record>/<layer>/<name>``.
+        scalars: Name to number; also handed to the loggers, as ``viz/<name of the record>/<layer>/<name>``.
         meta: What it takes to compare this with another run (kernel, stride, vmin, ...); anything JSON can say.
         photographs: Pictures of the images behind it, by a hash of these; kept once.
         projector: The features ``(N, D)`` behind it for TensorBoard's Projector, with what is known of the points.

@@ -30,7 +30,7 @@ from lightning_viz.trainer.lightning import (
 )
 from lightning_viz.trainer.names import record_names, say_made_up
 from lightning_viz.trainer.schedule import Schedule
-from lightning_viz.trainer.session import OnError, Session, close_session, session_of
+from lightning_viz.trainer.session import Mirror, OnError, Session, close_session, session_of
 
 __all__ = ["DrawsWhileTraining"]
 
@@ -44,11 +44,14 @@ class DrawsWhileTraining(ABC, Callback):
     uses_probe: ClassVar[bool]
     sharded: bool
 
-    def __init__(self, probe: Probe | None, schedule: Schedule, on_error: OnError, name: str | None) -> None:
+    def __init__(
+        self, probe: Probe | None, schedule: Schedule, on_error: OnError, name: str | None, mirror: Mirror
+    ) -> None:
         self.probe = probe
         self.schedule = schedule
         self.on_error: OnError = on_error
         self.name = name
+        self.mirror: Mirror = mirror
         self._record_name = name or self.method
         self._begun = self._rests = self._lacks_a_layer = False
         self._step_before = self._resumed_at = 0
@@ -238,7 +241,7 @@ class DrawsWhileTraining(ABC, Callback):
                     if not isinstance(drawing, Drawing):
                         raise TypeError(f"{type(self).__name__}.draw must yield Drawing; got {type(drawing).__name__}.")
                     before[drawing.layer] = drawing.kept()
-                    session.record(self.method, self._record_name, drawing, moment, probe, self.on_error)
+                    session.record(self.method, self._record_name, drawing, moment, probe, self.on_error, self.mirror)
 
     def _lent(self, trainer: Trainer, model: nn.Module) -> AbstractContextManager[object]:
         return isolated_together(model) if self.sharded and trainer.world_size > 1 else isolated(model)

@@ -82,8 +82,10 @@ def _arguments(one: Named) -> dict[str, str]:
     return {
         name: re.sub(r"[^\w.: -]", "", words).strip(" .:-")
         for name, value in vars(one).items()
-        # When a failure ends the run is no matter of what is drawn.
-        if not name.startswith("_") and name != "on_error" and (words := _words(name, value)) is not None
+        # When a failure ends the run, and where pictures go to, is no matter of what is drawn.
+        if not name.startswith("_")
+        and name not in ("on_error", "mirror")
+        and (words := _words(name, value)) is not None
     }
 
 

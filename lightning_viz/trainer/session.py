@@ -22,15 +22,28 @@ from lightning_viz.export.projector import write_embedding
 from lightning_viz.introspection.layers import NoLayerError, describe_layers
 from lightning_viz.introspection.unsuitable import UnsuitableError
 from lightning_viz.render import encode_png
-from lightning_viz.store import PLUGIN_NAME, SCHEMA_VERSION, Record, Store, claim, read_store, read_values, store_folder
+from lightning_viz.store import (
+    MIRRORED,
+    PLUGIN_NAME,
+    SCHEMA_VERSION,
+    Record,
+    Store,
+    claim,
+    read_store,
+    read_values,
+    store_folder,
+)
 from lightning_viz.trainer.calls import Calls
 from lightning_viz.trainer.drawing import Drawing
 from lightning_viz.trainer.lightning import Moment, finished_batches
 from lightning_viz.trainer.probes import Probes
 
-__all__ = ["OnError", "Session", "close_session", "session_of"]
+__all__ = ["Mirror", "OnError", "Session", "close_session", "session_of"]
 
 OnError = Literal["warn", "raise"]
+
+Mirror = Literal["both", "pictures", "scalars", "none"]
+"""What loggers get beside the store."""
 
 log = logging.getLogger("lightning_viz")
 
@@ -150,7 +163,14 @@ class Session:
         return Drawing(record.layer, values, scalars=record.scalars, meta=record.meta)
 
     def record(
-        self, method: str, name: str, drawing: Drawing, moment: Moment, probe: Probe | None, on_error: OnError
+        self,
+        method: str,
+        name: str,
+        drawing: Drawing,
+        moment: Moment,
+        probe: Probe | None,
+        on_error: OnError,
+        mirror: Mirror,
     ) -> None:
         """Keep a drawing in the store, and hand it to the loggers.
 
@@ -161,6 +181,7 @@ class Session:
             moment: When.
             probe: What it was made from; None if from no images of a probe.
             on_error: What happens when a logger fails.
+            mirror: What the loggers get.
 
         Raises:
             Exception: The store could not be written; with ``on_error="raise"`` also when a logger fails.
@@ -184,10 +205,10 @@ class Session:
                 write = partial(_write_embedding, self.store, drawing, moment)
                 self.attempt("write the Projector's files", write, on_error)
             self._say_left_out(name, drawing)
-        tag = f"{PLUGIN_NAME}/{name}/{drawing.layer}"
-        for logger in self.loggers:
+        tag = f"{MIRRORED}/{name}/{drawing.layer}"
+        for logger in self.loggers if mirror != "none" else []:
             what = f"hand pictures to the {type(logger).__name__}"
-            self.attempt(what, partial(_mirror, logger, tag, drawing, scalars, moment.step), on_error)
+            self.attempt(what, partial(_mirror, logger, tag, drawing, scalars, moment.step, mirror), on_error)
 
     def _say_left_out(self, name: str, drawing: Drawing) -> None:
         if drawing.left_out and (name, drawing.layer) not in self._warned:
@@ -246,10 +267,11 @@ def _write_embedding(store: Store, drawing: Drawing, moment: Moment) -> None:
     write_embedding(store.folder.parents[1], drawing.layer, moment.epoch, features.numpy(), points)
 
 
-def _mirror(logger: Any, tag: str, drawing: Drawing, scalars: dict[str, float], step: int) -> None:
-    for number, (picture, png, caption) in enumerate(drawing.encoded):
+def _mirror(logger: Any, tag: str, drawing: Drawing, scalars: dict[str, float], step: int, mirror: Mirror) -> None:
+    for number, (picture, png, caption) in enumerate(drawing.encoded if mirror != "scalars" else []):
         log_picture(logger, tag if len(drawing.pictures) == 1 else f"{tag}/{number}", picture, png, step, caption)
-    log_scalars(logger, {f"{tag}/{name}": value for name, value in scalars.items()}, step)
+    if mirror != "pictures":
+        log_scalars(logger, {f"{tag}/{name}": value for name, value in scalars.items()}, step)
 
 
 def _describe_run(model: nn.Module) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def wild(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     copied = train(logdir, "copied", range(3))
     for epoch in range(4):
         picture = filter_grid(weights_at(epoch, (8, 3, 5, 5))).picture
-        copied.writer.add_image("lightning_viz/filters/features.0", picture, 10 * epoch, dataformats="HWC")
+        copied.writer.add_image("viz/filters/features.0", picture, 10 * epoch, dataformats="HWC")
         copied.writer.add_scalar("epoch", epoch, 10 * epoch + 9)
     copied.writer.flush()
     copied.store.folder.rename(logdir.parent / "the store was not copied")

@@ -140,9 +140,9 @@ def test_scalars_and_a_picture_reach_the_loggers(trained):
 
     events = EventAccumulator(trained.log_dir)
     events.Reload()
-    assert "lightning_viz/embedding/head" in events.Tags()["images"]
+    assert "viz/embedding/head" in events.Tags()["images"]
     for name in ("knn_accuracy", "silhouette", "trustworthiness"):
-        assert len(events.Scalars(f"lightning_viz/embedding/head/{name}")) == 4
+        assert len(events.Scalars(f"viz/embedding/head/{name}")) == 4
 
 
 def test_the_projector_gets_the_features(trained):

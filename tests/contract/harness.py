@@ -206,7 +206,7 @@ def pictures(trainer: Any) -> dict[tuple[str, str, int], bytes]:
 
 def image_tags(record: Record) -> list[str]:
     """Under which tags stock dashboards show a record."""
-    tag = f"lightning_viz/{record.method}/{record.layer}"
+    tag = f"viz/{record.method}/{record.layer}"
     count = sum(item.kind == "picture" for item in record.items)
     return [tag] if count == 1 else [f"{tag}/{number}" for number in range(count)]
 

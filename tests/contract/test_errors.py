@@ -485,7 +485,7 @@ def test_an_unwritable_folder_leaves_the_loggers(tmp_path: Path, caplog: pytest.
     assert "could not open the store" in caplog.text
     events = EventAccumulator(str(tmp_path / "run"), {"images": 0})
     events.Reload()
-    assert len(events.Images("lightning_viz/filters/net.0")) == 3
+    assert len(events.Images("viz/filters/net.0")) == 3
 
 
 @contextmanager

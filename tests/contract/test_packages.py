@@ -47,7 +47,7 @@ def test_they_know_the_loggers_of_both_packages(
     check_drawn(records, [0, 6], every)
     events = EventAccumulator(str(tmp_path / "run"), {"images": 0})
     events.Reload()
-    assert {tag for tag in events.Tags()["images"] if tag.startswith("lightning_viz/")} == {
+    assert {tag for tag in events.Tags()["images"] if tag.startswith("viz/")} == {
         tag for record in records for tag in image_tags(record)
     }
 

@@ -16,7 +16,7 @@ from lightning_viz.export.loggers import log_picture, log_scalars, mark_run, run
 from lightning_viz.render import encode_png
 
 PACKAGES = ("pytorch_lightning.loggers", "lightning.pytorch.loggers")
-TAG = "lightning_viz/filters/features.0"
+TAG = "viz/filters/features.0"
 STEP = 7
 PICTURE = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
 DARK = PICTURE // 128

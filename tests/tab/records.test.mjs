@@ -81,7 +81,7 @@ test("of equal identity the newer record stays", () => {
 
 test("kept images become records, their steps epochs", () => {
   const image = (tag, step) => ({ tag, step, wall_time: step, key: `${tag} ${step}` });
-  const images = [image("lightning_viz/grad_cam/a/b/0", 9), image("lightning_viz/grad_cam/a/b/1", 9), image("lightning_viz/filters/conv", 19), image("other/tag", 1)];
+  const images = [image("lightning_viz/grad_cam/a/b/0", 9), image("lightning_viz/grad_cam/a/b/1", 9), image("viz/filters/conv", 19), image("other/tag", 1)];
   const made = records.recordsFromKept({ images, limit: 10 }, [{ epoch: 0, step: 0 }, { epoch: 2, step: 18 }]);
   assert.deepEqual(made.map(({ method, layer, epoch }) => [method, layer, epoch]), [["grad_cam", "a/b", 1], ["filters", "conv", 2.11]]);
   assert.deepEqual(made[0].items.map(({ kind, name }) => [kind, name]), [["picture", "picture 0"], ["picture", "picture 1"]]);

@@ -136,7 +136,7 @@ def test_scalars_reach_the_loggers_and_the_record(tmp_path: Path) -> None:
     trainer = fit("pytorch_lightning", tmp_path, ProbeMeans(on_error="raise"))
     events = EventAccumulator(trainer.log_dir)
     events.Reload()
-    logged = [(event.step, event.value) for event in events.Scalars("lightning_viz/probe_means/net.0/mean")]
+    logged = [(event.step, event.value) for event in events.Scalars("viz/probe_means/net.0/mean")]
     kept = [(record.step, pytest.approx(record.scalars["mean"])) for record in contents(trainer).records]
     assert logged == kept
     assert len(kept) == 3

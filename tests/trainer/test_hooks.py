@@ -5,10 +5,13 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from contract.harness import PACKAGES, fit
+from contract.harness import PACKAGES, contents, fit
 from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from lightning_viz import Context, Drawing, VizCallback
@@ -112,3 +115,29 @@ def test_without_a_trainer_nothing_is_known_of_an_end() -> None:
     last = Last()
     last.drawings(nn.Sequential(nn.Conv2d(3, 4, 3)))
     assert last.told == [(0, False)]
+
+
+class Shows(VizCallback):
+    uses_probe = False
+
+    def draw(self, context: Context) -> Iterator[Drawing]:
+        yield Drawing("net.0", pictures=[np.zeros((4, 5, 3), np.uint8)], scalars={"one": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("mirror", "images", "scalars"), [("both", 1, 1), ("pictures", 1, 0), ("scalars", 0, 1), ("none", 0, 0)]
+)
+def test_loggers_get_what_is_mirrored_and_the_store_all(mirror: Any, images: int, scalars: int, tmp_path: Path) -> None:
+    logger = TensorBoardLogger(tmp_path, name="run", version="")
+    trainer = fit("pytorch_lightning", tmp_path, Shows(mirror=mirror, on_error="raise"), logger=logger)
+    events = EventAccumulator(str(tmp_path / "run"))
+    events.Reload()
+    found = {kind: [tag for tag in events.Tags()[kind] if tag.startswith("viz/")] for kind in ("images", "scalars")}
+    assert found == {"images": ["viz/shows/net.0"] * images, "scalars": ["viz/shows/net.0/one"] * scalars}
+    assert sorted([*events.Tags()["scalars"], "viz/"])[-1 - scalars] == "viz/"  # behind those of the user
+    assert [len(record.items) for record in contents(trainer).records] == [1, 1, 1]
+
+
+def test_another_word_for_what_is_mirrored_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"Shows\(mirror='all'\): choices are 'both', 'pictures', 'scalars', 'none'"):
+        Shows(mirror="all")  # type: ignore[arg-type]

@@ -118,7 +118,7 @@ def test_both_probes_of_two_callbacks_are_drawn_and_kept(
     events = import_module("tensorboard.backend.event_processing.event_accumulator").EventAccumulator(trainer.log_dir)
     events.Reload()
     for name, mean in zip(called, means, strict=True):
-        assert [one.value for one in events.Scalars(f"lightning_viz/{name}/net.0/now")] == [mean] * 3
+        assert [one.value for one in events.Scalars(f"viz/{name}/net.0/now")] == [mean] * 3
 
 
 @pytest.mark.parametrize("names", [(None, None), ("one", "two")])

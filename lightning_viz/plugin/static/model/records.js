@@ -176,7 +176,7 @@ export function recordsFromKept(kept, pairs) {
   /** @type {Map<string, any>} */
   const records = new Map();
   for (const { tag, step, wall_time, key } of kept.images) {
-    const [, method, layer, place] = /^lightning_viz\/([^/]+)\/(.*?)(?:\/(\d+))?$/.exec(tag) ?? [];
+    const [, method, layer, place] = /^(?:viz|lightning_viz)\/([^/]+)\/(.*?)(?:\/(\d+))?$/.exec(tag) ?? [];
     if (!method) continue;
     const epoch = Math.max(0, epochOf(step));
     const whole = Math.round(epoch);
