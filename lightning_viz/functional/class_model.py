@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from lightning_viz.functional.backward.batch_mixing import mixes_images
 from lightning_viz.functional.synthesis.climber import Climber, Synthesis
 from lightning_viz.functional.synthesis.domain import Domain, domain_of, plain_domain
-from lightning_viz.functional.synthesis.folding import fold_batch_norms
+from lightning_viz.functional.synthesis.folding import folded_batch_norms
+from lightning_viz.functional.synthesis.frozen import frozen
 from lightning_viz.functional.synthesis.objective import Place, check_place, objective_of
 from lightning_viz.functional.synthesis.regularisation import Name, Regularisation, find_regularisation
 from lightning_viz.functional.synthesis.start import noise
@@ -125,20 +126,18 @@ def synthesise(
     _check_sizes(images, size, who)
     if terms.parametrisation == "phase" and images is None:
         raise ValueError(f"{who}: the magnitudes come from your own data: give images (N, C, H, W) of it.")
-    with isolated(model):
-        for weight in model.parameters():
-            weight.requires_grad_(False)
+    with isolated(model), frozen(model):
         domain = _domain(model, layer, images, size, who)
         like = noise(domain, seed, 0.1)
         objective = objective_of(model, layer, place, output, like, who)
-        fold_batch_norms(model, objective.values, like, layer)
         _check_targets(objective.values, targets, like, layer, who)
         init = _starts_given(init, like, len(targets), who)
         if layer is not None:
             terms = replace(terms, rivals=0)
         most = 1 if _mixes(objective.values, like) else batch_size or _at_once(like)
         ascent = Climber(objective, domain, terms, steps or terms.steps, seed, who, most)
-        return ascent.of_all(targets.to(like.device, torch.long, copy=True), init)
+        with folded_batch_norms(model, objective.values, like, layer):
+            return ascent.of_all(targets.to(like.device, torch.long, copy=True), init)
 
 
 def _at_once(like: Tensor) -> int:

@@ -11,6 +11,7 @@ from torch.nn.functional import interpolate
 
 from lightning_viz.functional.backward.batch_mixing import mixes_images
 from lightning_viz.functional.backward.rules import gradient_of
+from lightning_viz.functional.synthesis.frozen import frozen
 from lightning_viz.functional.synthesis.layout import fed
 from lightning_viz.functional.synthesis.objective import CURE
 from lightning_viz.introspection.calls import image_type
@@ -116,9 +117,7 @@ def dream(
     if guide is not None and unit is not None:
         raise ValueError(f"{WHO}: guide and unit exclude each other; give one.")
     guide = _checked(images, guide)
-    with isolated(model):
-        for weight in model.parameters():
-            weight.requires_grad_(False)
+    with isolated(model), frozen(model):
         to = image_type(model, images[:1])
         images = images.detach().to(to[0]).float()
         dreaming = _Dreaming(model, layer, to, images, guide, unit)

@@ -11,19 +11,21 @@ from torch import Tensor, nn
 
 from lightning_viz.functional.synthesis.layout import Run
 
-__all__ = ["fold_batch_norms"]
+__all__ = ["folded_batch_norms"]
 
 SAME = 1e-4
 """Of the largest value; a factor of rounding."""
 
 
-def fold_batch_norms(model: nn.Module, run: Run, like: Tensor, keep: str | None = None) -> None:
+@contextmanager
+def folded_batch_norms(model: nn.Module, run: Run, like: Tensor, keep: str | None = None) -> Iterator[None]:
     """Fold each normalisation whose input is what one convolution gives, as long as the result stays the same.
 
     It does not where something else looks at what a convolution gives; then nothing is folded.
 
     Args:
-        model: On loan, which takes the changes back: attributes of modules, no weight.
+        model: On loan. Attributes of its modules are changed, no weight; and put back, since others may look at it
+            in the same loan.
         run: Runs it on images.
         like: Images ``(N, C, H, W)`` to try it on.
         keep: A layer whose own output is looked at.
@@ -37,9 +39,17 @@ def fold_batch_norms(model: nn.Module, run: Run, like: Tensor, keep: str | None 
         for convolution, norm in pairs:
             vars(convolution)["forward"] = partial(_forward, convolution, *_folded(convolution, norm))
             vars(norm)["forward"] = _pass_on
+    try:
         if pairs and not _same(run, like, before):
-            for module in (module for pair in pairs for module in pair):
-                del vars(module)["forward"]
+            _undo(pairs)
+        yield
+    finally:
+        _undo(pairs)
+
+
+def _undo(pairs: list["Pair"]) -> None:
+    for module in (module for pair in pairs for module in pair):
+        vars(module).pop("forward", None)
 
 
 Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
@@ -59,7 +69,12 @@ def _watched(model: nn.Module) -> Iterator[list[Pair]]:
 
     handles = []
     for module in model.modules():
-        if type(module) is nn.Conv2d and module.padding_mode == "zeros" and not module._forward_pre_hooks:
+        if (
+            type(module) is nn.Conv2d
+            and "forward" not in vars(module)
+            and module.padding_mode == "zeros"
+            and not module._forward_pre_hooks
+        ):
             handles.append(module.register_forward_hook(note))
         elif type(module) is nn.BatchNorm2d and module.running_var is not None:
             handles.append(module.register_forward_pre_hook(match))
@@ -89,6 +104,7 @@ def _pass_on(images: Tensor) -> Tensor:
     return images
 
 
+@torch.no_grad()
 def _same(run: Run, like: Tensor, before: Tensor) -> bool:
     try:
         after = run(like)
