@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from inspect import signature
 from itertools import chain, count
 from typing import ClassVar, Protocol
 
@@ -78,7 +79,8 @@ def _differences(one: Named, others: Sequence[Named]) -> Iterator[str]:
 
 
 def _arguments(one: Named) -> dict[str, str]:
-    """What can be said in a few words of what a callback was given, by name."""
+    """What can be said in a few words of what a callback was given, by name; nothing of what it has by default."""
+    usual = {name: argument.default for name, argument in signature(type(one)).parameters.items()}
     return {
         name: re.sub(r"[^\w.: -]", "", words).strip(" .:-")
         for name, value in vars(one).items()
@@ -86,6 +88,7 @@ def _arguments(one: Named) -> dict[str, str]:
         if not name.startswith("_")
         and name not in ("on_error", "mirror")
         and (words := _words(name, value)) is not None
+        and words != _words(name, usual.get(name))
     }
 
 

@@ -13,6 +13,7 @@ from contract.harness import PACKAGES, all_callbacks, contents, fit, store_of
 
 from lightning_viz import (
     ActivationMaps,
+    ClassModel,
     Context,
     Drawing,
     FilterImages,
@@ -61,6 +62,10 @@ class Fails(Brightness):
             ["reconstruction guided", "reconstruction gradient"],
         ),
         ([Occlusion(square=5), Occlusion(square=7, stride=3)], ["occlusion square 5", "occlusion square 7 stride 3"]),
+        (
+            [ClassModel(), ClassModel(regularisation="maco"), ClassModel(layers="a")],
+            ["class_model", "class_model maco", "class_model a"],
+        ),
         ([FilterImages(), FilterImages(every_n_epochs=2)], ["filters", "filters 2"]),
         ([FilterImages(), FilterImages(on_error="raise")], ["filters", "filters 2"]),
         ([FilterImages(), FilterImages(name="filters 2"), FilterImages()], ["filters", "filters 2", "filters 3"]),
