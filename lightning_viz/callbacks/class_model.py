@@ -14,10 +14,15 @@ from lightning_viz.data.batches import spread
 from lightning_viz.data.probe import Probe
 from lightning_viz.data.reading import UnsuitableDataError
 from lightning_viz.functional.activations import activation_maps
-from lightning_viz.functional.class_model import synthesise
-from lightning_viz.functional.synthesis.climber import Synthesis
-from lightning_viz.functional.synthesis.objective import Place, check_place
-from lightning_viz.functional.synthesis.regularisation import Name, Regularisation, find_regularisation
+from lightning_viz.functional.class_model import (
+    Name,
+    Place,
+    Regularisation,
+    Synthesis,
+    check_place,
+    find_regularisation,
+    synthesise,
+)
 from lightning_viz.introspection.outputs import Activation, probabilities
 from lightning_viz.render import image_picture, mosaic
 from lightning_viz.trainer.base import Context, Drawing, Needs, VizCallback

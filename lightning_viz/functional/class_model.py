@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_viz.functional.backward.batch_mixing import mixes_images
-from lightning_viz.functional.synthesis.climber import Climber, Synthesis
+from lightning_viz.functional.climber import Climber, Synthesis
 from lightning_viz.functional.synthesis.domain import Domain, domain_of, plain_domain
 from lightning_viz.functional.synthesis.folding import folded_batch_norms
 from lightning_viz.functional.synthesis.frozen import frozen
@@ -20,7 +20,16 @@ from lightning_viz.introspection.isolation import isolated
 from lightning_viz.introspection.outputs import Output, check_images
 from lightning_viz.introspection.stopping import PartialRun
 
-__all__ = ["class_model", "synthesise"]
+__all__ = [
+    "Name",
+    "Place",
+    "Regularisation",
+    "Synthesis",
+    "check_place",
+    "class_model",
+    "find_regularisation",
+    "synthesise",
+]
 
 log = logging.getLogger("lightning_viz")
 

@@ -6,7 +6,7 @@ import torch
 from helpers.networks import convnet
 from torch import Tensor
 
-from lightning_viz.functional.synthesis.climber import Climber, Synthesis
+from lightning_viz.functional.climber import Climber, Synthesis
 from lightning_viz.functional.synthesis.domain import domain_of
 from lightning_viz.functional.synthesis.objective import Objective
 from lightning_viz.functional.synthesis.regularisation import NAMED, Regularisation
