@@ -1,39 +1,107 @@
-"""From the name of a run to the records in its store, read again as the run grows."""
+"""From the name of a run to its store: what is known at a glance, and the records of runs that somebody looks at."""
 
 import os
+from bisect import bisect_right
 from threading import Lock
 
 from tensorboard.plugins.base_plugin import TBContext
 
 from lightning_viz.plugin.blob_checks import check_blob, check_png
 from lightning_viz.plugin.files import files_in
-from lightning_viz.store import Contents, Item, Record, store_folder
+from lightning_viz.plugin.kept import KeptRecord, Shelf
+from lightning_viz.plugin.serialize import Figures
+from lightning_viz.store import Contents, Files, Item, store_folder
+from lightning_viz.store.glance import Glance, Glancer
 from lightning_viz.store.reader import Reader
 
 __all__ = ["RunStore", "Runs"]
 
 
-class RunStore:
-    """The store of one run; what was read once is remembered."""
+class _Held:
+    """The records of a run that somebody looks at."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, files: Files) -> None:
+        self._reader: Reader[KeptRecord] = Reader(folder, files, KeptRecord)
+        self._contents: Contents[KeptRecord] = Contents([], {}, {})
+        self._ordered: list[KeptRecord] = []
+        self.records: dict[int, KeptRecord] = {}
+        """By number; of two writers' records of one number, one."""
+        self.size = 0
+
+    def read(self) -> Figures:
+        """Read what is new."""
+        contents = self._reader.read()
+        if contents is not self._contents:
+            self._contents = contents
+            self._ordered = sorted(contents.records, key=lambda record: record.seq)
+            self.records = {record.seq: record for record in contents.records}
+            self.size = sum(record.size for record in self._reader.kept())
+        return Figures(
+            contents.run,
+            last_seq=max(self.records, default=0),
+            started=min((record.wall_time for record in contents.records), default=None),
+            is_empty=not contents.records and not contents.skipped,
+            skipped=contents.skipped,
+        )
+
+    def lines(self, after: int) -> list[bytes]:
+        """Give the records with higher numbers as they are sent."""
+        return [record.wire for record in self._ordered[bisect_right(self._ordered, after, key=lambda one: one.seq) :]]
+
+
+class RunStore:
+    """The store of one run: known at a glance; its records are read when somebody looks at them, and let go again."""
+
+    def __init__(self, folder: str, shelf: Shelf) -> None:
         """Read nothing yet.
 
         Args:
             folder: The store, which need not exist.
+            shelf: Says when to let go.
         """
         self._folder = folder
         self._files = files_in(folder)
-        self._reader = Reader(folder, self._files)
-        self._records: dict[int, Record] = {}
+        self._shelf = shelf
+        self._glancer = Glancer(folder, self._files)
+        self._held: _Held | None = None
+        self._exact: tuple[Glance, Figures | None] = self._glancer.nothing, None
+        """What was known when the records were last read: at a glance, and of themselves."""
         self._lock = Lock()
 
-    def read(self) -> Contents:
-        """Give all that is there now."""
+    def figures(self) -> Figures:
+        """Tell what the list of runs says, without reading records that nobody has asked for."""
         with self._lock:
-            contents = self._reader.read()
-            self._records = {record.seq: record for record in contents.records}
-            return contents
+            glance, held = self._glancer.look(), self._held
+            seen, exact = self._exact
+            is_same = glance.mark == seen.mark and exact is not None
+            # A damaged file may be one that is being copied.
+            if held is not None and (exact is None or not is_same or exact.skipped):
+                exact = held.read()
+                self._exact = glance, exact
+                self._shelf.resize(self, held.size)
+                return exact
+        if exact is None:
+            return Figures(*glance[:5])
+        if is_same:
+            return exact._replace(skipped=exact.skipped | glance.skipped)
+        started = exact.started if glance.started == seen.started else glance.started
+        return Figures(*glance[:5])._replace(started=started)
+
+    def lines(self, after: int) -> list[bytes]:
+        """Give the records with higher numbers as the page gets them, in the order of their numbers."""
+        return self._read().lines(after)
+
+    def forget(self) -> None:
+        """Let go of the records; what was found out about them stays."""
+        self._held = None
+
+    def _read(self) -> _Held:
+        with self._lock:
+            held = self._held or _Held(self._folder, self._files)
+            self._exact = self._glancer.look(), held.read()
+            self._held = held
+        self._shelf.use(self, held.size)
+        return held
 
     def blob(self, seq: int, number: int) -> tuple[Item, bytes]:
         """Give one file of a record.
@@ -50,12 +118,12 @@ class RunStore:
             OSError: The file is missing, or can't or must not be read.
             SchemaError: The file is not what its record says.
         """
-        if seq not in self._records:
-            self.read()
-        items = self._records[seq].items
-        if number < 0:
-            raise IndexError(number)
-        item = items[number]
+        held = self._held
+        if held is not None and seq in held.records:
+            item = held.records[seq].item(number)
+            self._shelf.use(self, held.size)
+        else:
+            item = self._read().records[seq].item(number)
         content = self._files.read(f"{self._folder}/{item.file}")
         check_blob(content, item)
         return item, content
@@ -87,6 +155,7 @@ class Runs:
         self._multiplexer = context.multiplexer
         self._logdir = context.logdir or ""
         self._stores: dict[str, RunStore] = {}
+        self._shelf = Shelf()
 
     def store(self, run: str) -> RunStore | None:
         """Give the store of a run.
@@ -100,7 +169,9 @@ class Runs:
         folder = self._folder(run)
         if folder is None:
             return None
-        return self._stores.setdefault(folder, RunStore(folder))
+        if folder not in self._stores:
+            self._stores.setdefault(folder, RunStore(folder, self._shelf))
+        return self._stores[folder]
 
     def _folder(self, run: str) -> str | None:
         if self._multiplexer is not None:
