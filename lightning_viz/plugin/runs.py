@@ -2,7 +2,10 @@
 
 import os
 from bisect import bisect_right
+from collections.abc import Hashable
+from itertools import islice
 from threading import Lock
+from typing import NamedTuple
 
 from tensorboard.plugins.base_plugin import TBContext
 
@@ -15,6 +18,8 @@ from lightning_viz.store.glance import Glance, Glancer
 from lightning_viz.store.reader import Reader
 
 __all__ = ["RunStore", "Runs"]
+
+_MOST_WATCHED = 100
 
 
 class _Held:
@@ -49,6 +54,15 @@ class _Held:
         return [record.wire for record in self._ordered[bisect_right(self._ordered, after, key=lambda one: one.seq) :]]
 
 
+class _Known(NamedTuple):
+    """What was found out when the records of a run were last read."""
+
+    mark: Hashable
+    """Another one as soon as the store changes."""
+    glance: Glance
+    figures: Figures
+
+
 class RunStore:
     """The store of one run: known at a glance; its records are read when somebody looks at them, and let go again."""
 
@@ -64,27 +78,25 @@ class RunStore:
         self._shelf = shelf
         self._glancer = Glancer(folder, self._files)
         self._held: _Held | None = None
-        self._exact: tuple[Glance, Figures | None] = self._glancer.nothing, None
-        """What was known when the records were last read: at a glance, and of themselves."""
+        self._known: _Known | None = None
         self._lock = Lock()
 
     def figures(self) -> Figures:
         """Tell what the list of runs says, without reading records that nobody has asked for."""
         with self._lock:
             glance, held = self._glancer.look(), self._held
-            seen, exact = self._exact
-            is_same = glance.mark == seen.mark and exact is not None
-            # A damaged file may be one that is being copied.
-            if held is not None and (exact is None or not is_same or exact.skipped):
-                exact = held.read()
-                self._exact = glance, exact
+            known = self._known
+            is_same = known is not None and known.mark == (glance.mark, self._damaged(known.figures))
+            # What can't be read is tried again.
+            if held is not None and (known is None or not is_same or known.figures.skipped):
+                figures = self._read_held(held, glance)
                 self._shelf.resize(self, held.size)
-                return exact
-        if exact is None:
+                return figures
+        if known is None:
             return Figures(*glance[:5])
         if is_same:
-            return exact._replace(skipped=exact.skipped | glance.skipped)
-        started = exact.started if glance.started == seen.started else glance.started
+            return known.figures._replace(skipped=known.figures.skipped | glance.skipped)
+        started = known.figures.started if glance.started == known.glance.started else glance.started
         return Figures(*glance[:5])._replace(started=started)
 
     def lines(self, after: int) -> list[bytes]:
@@ -98,10 +110,20 @@ class RunStore:
     def _read(self) -> _Held:
         with self._lock:
             held = self._held or _Held(self._folder, self._files)
-            self._exact = self._glancer.look(), held.read()
+            self._read_held(held, self._glancer.look())
             self._held = held
         self._shelf.use(self, held.size)
         return held
+
+    def _read_held(self, held: _Held, glance: Glance) -> Figures:
+        figures = held.read()
+        self._known = _Known((glance.mark, self._damaged(figures)), glance, figures)
+        return figures
+
+    def _damaged(self, figures: Figures) -> Hashable:
+        """Give the stamps of damaged single records: one may be a file that is being copied."""
+        singles = (name for name in figures.skipped if name.startswith("records/"))
+        return tuple(self._files.stamp(f"{self._folder}/{name}") for name in islice(singles, _MOST_WATCHED))
 
     def blob(self, seq: int, number: int) -> tuple[Item, bytes]:
         """Give one file of a record.

@@ -54,9 +54,6 @@ class _Ends(NamedTuple):
 class Glancer:
     """Looks at one store as often as one likes. For one thread at a time."""
 
-    nothing = Glance({}, 0, None, True, {}, None)
-    """What is known before the first look."""
-
     def __init__(self, folder: str, files: Files) -> None:
         """Look at nothing yet.
 
@@ -66,7 +63,7 @@ class Glancer:
         """
         self._folder = Folder(folder, files)
         self._ends: dict[str, tuple[Hashable, _Ends]] = {}
-        self._glance = self.nothing
+        self._glance = Glance({}, 0, None, True, {}, None)
         self._descriptions = 0
         self._singles = _Singles()
         self._stamp: Hashable = None
