@@ -13,8 +13,8 @@ __all__ = ["BOUND", "Forgetful", "KeptRecord", "Shelf"]
 
 BOUND = 256 << 20
 """Bytes of the records of all runs together."""
-_OBJECTS = 350
-"""Bytes of a kept record besides its text."""
+_OBJECTS = 500
+"""Bytes of a kept record besides its text, between 250 in an index and 800 where it has a file of its own."""
 
 
 class KeptRecord:
