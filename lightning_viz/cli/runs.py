@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lightning_viz.store import Contents
+    from lightning_viz.store import Contents, Record
 
 __all__ = ["add_to"]
 
@@ -33,7 +33,7 @@ def _list_runs(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _describe(contents: "Contents") -> Iterator[str]:
+def _describe(contents: "Contents[Record]") -> Iterator[str]:
     drawn = defaultdict(list)
     for record in contents.records:
         drawn[record.name, record.layer].append(record)

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Request, Response
 
 from lightning_viz.plugin.blob_checks import is_png
 from lightning_viz.plugin.runs import Runs, RunStore
-from lightning_viz.plugin.serialize import run_from_images, run_from_store, to_wire
+from lightning_viz.plugin.serialize import Figures, described_run
 from lightning_viz.plugin.summaries import Scope, Summaries
 from lightning_viz.store import PLUGIN_NAME, SchemaError
 from lightning_viz.store.schema import portable
@@ -86,11 +86,11 @@ class LightningVizPlugin(TBPlugin):  # type: ignore[misc]  # TensorBoard has no 
     def _answer_runs(self, request: Request) -> Answer:
         scope = _scope(request)
         names = self._summaries.runs(scope)
-        stores = {name: store.read() for name in names if (store := self._runs.store(name)) is not None}
-        full = {name: contents for name, contents in stores.items() if contents.records or contents.skipped}
+        stores = {name: store.figures() for name in names if (store := self._runs.store(name)) is not None}
+        full = {name: figures for name, figures in stores.items() if not figures.is_empty}
         with_images = self._summaries.runs_with_images(scope) if len(full) < len(names) else set()
         runs = [
-            run_from_store(name, full[name]) if name in full else run_from_images(name)
+            described_run(name, full[name]) if name in full else described_run(name, Figures(), "images")
             for name in names
             if name in full or name in with_images
         ]
@@ -98,8 +98,7 @@ class LightningVizPlugin(TBPlugin):  # type: ignore[misc]  # TensorBoard has no 
 
     def _answer_records(self, request: Request) -> Answer:
         store, after = self._store(request), _whole_number(request, "after", "0")
-        records = [record for record in store.read().records if record.seq > after]
-        return _as_json({"records": [to_wire(record) for record in sorted(records, key=lambda record: record.seq)]})
+        return Answer(b'{"records": [' + b", ".join(store.lines(after)) + b"]}")
 
     def _answer_blob(self, request: Request) -> Answer:
         store, seq, number = self._store(request), _whole_number(request, "seq"), _whole_number(request, "item")

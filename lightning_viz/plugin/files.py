@@ -9,7 +9,7 @@ from importlib import import_module
 from tensorboard.compat import tf
 
 from lightning_viz.store import Files
-from lightning_viz.store.reader import LOCAL
+from lightning_viz.store.files import LOCAL
 from lightning_viz.store.schema import LARGEST_FILE, LARGEST_RECORD
 
 __all__ = ["files_in"]
@@ -32,9 +32,10 @@ def files_in(folder: str) -> Files:
     is_local = "://" not in folder
 
     def names(path: str) -> list[str]:
+        if is_local:
+            return LOCAL.names(path)
         with _as_os_error(path):
-            if not is_local:
-                _forget_listing(path)
+            _forget_listing(path)
             return [str(name).rstrip("/") for name in tf.io.gfile.listdir(path)]
 
     def read(path: str) -> bytes:
@@ -48,7 +49,14 @@ def files_in(folder: str) -> Files:
             raise _too_large(limit)
         return content
 
-    return Files(names, read, LOCAL.stamp) if is_local else Files(names, read)
+    def ends(path: str, size: int) -> tuple[bytes, bytes]:
+        with _as_os_error(path):
+            if not is_local:
+                return _remote_ends(path, size) or _ends_of(read(path), size)
+            assert LOCAL.ends is not None
+            return LOCAL.ends(_checked_file(folder, path, LARGEST_FILE), size)
+
+    return Files(names, read, LOCAL.stamp, ends) if is_local else Files(names, read, ends=ends)
 
 
 def _checked_file(folder: str, path: str, limit: int) -> str:
@@ -79,6 +87,19 @@ def _as_os_error(path: str) -> Iterator[None]:
         raise FileNotFoundError(path) from None
     except Exception as error:
         raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+def _remote_ends(path: str, size: int) -> tuple[bytes, bytes] | None:
+    """Read both ends of a remote file; None where only TensorBoard's functions reach it: they read from the start."""
+    try:
+        file_system, path = import_module("fsspec").core.url_to_fs(path)
+        return file_system.cat_file(path, end=size), file_system.cat_file(path, start=-size)
+    except Exception:  # noqa: BLE001 (no fsspec, a server without ranges, a file shorter than that)
+        return None
+
+
+def _ends_of(content: bytes, size: int) -> tuple[bytes, bytes]:
+    return content[:size], content[-size:]
 
 
 def _forget_listing(folder: str) -> None:

@@ -1,31 +1,38 @@
 """Runs and records as the page gets them; ``http_api.md`` is the contract."""
 
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
-from lightning_viz.store import Contents, Item, Record
+from lightning_viz.store import Item, Record
 
-__all__ = ["run_from_images", "run_from_store", "to_wire"]
+__all__ = ["Figures", "described_run", "to_wire"]
 
 _MOST_SKIPPED = 20
 _DEEPEST = 50  # Python reads JSON nested deeper than it can write
 
 
-def run_from_store(run: str, contents: Contents) -> dict[str, Any]:
-    """Describe a run by its store. Whoever wrote ``run.json``, the page gets the types that it expects."""
+class Figures(NamedTuple):
+    """What the list of runs says of a store."""
+
+    run: dict[str, Any] = {}  # noqa: RUF012 (nobody writes to it)
+    """``run.json``."""
+    last_seq: int = 0
+    started: float | None = None
+    is_empty: bool = True
+    """Whether there is nothing that is or could be a record."""
+    skipped: dict[str, str] = {}  # noqa: RUF012
+
+
+def described_run(run: str, figures: Figures, source: str = "store") -> dict[str, Any]:
+    """Describe a run. Whoever wrote ``run.json``, the page gets the types that it expects."""
     return {
         "run": run,
-        "source": "store",
-        "hyper_parameters": _expected(contents.run.get("hyper_parameters"), dict),
-        "last_seq": max((record.seq for record in contents.records), default=0),
-        "started": min((record.wall_time for record in contents.records), default=None),
-        "skipped": dict(islice(contents.skipped.items(), _MOST_SKIPPED)),
+        "source": source,
+        "hyper_parameters": _expected(figures.run.get("hyper_parameters"), dict),
+        "last_seq": figures.last_seq,
+        "started": figures.started,
+        "skipped": dict(islice(figures.skipped.items(), _MOST_SKIPPED)),
     }
-
-
-def run_from_images(run: str) -> dict[str, Any]:
-    """Describe a run that has no store, only images in its event files."""
-    return run_from_store(run, Contents([], {}, {})) | {"source": "images"}
 
 
 def to_wire(record: Record) -> dict[str, Any]:

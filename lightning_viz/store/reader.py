@@ -1,63 +1,37 @@
 """Read a run's records, whatever state the folder is in, and say what was left out."""
 
-import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from io import BytesIO
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_viz.store.schema import INDEX, Record, SchemaError, parse_object
+from lightning_viz.store.files import LOCAL, Files, Folder, unreadable
+from lightning_viz.store.schema import INDEX, Record, SchemaError
 
-__all__ = ["Contents", "Files", "Reader", "read_store", "read_values"]
-
-
-class Files(NamedTuple):
-    """The file functions that the reader uses; TensorBoard's ``gfile`` offers the same for remote folders."""
-
-    names: Callable[[str], list[str]]
-    """The names in a folder; FileNotFoundError or NotADirectoryError if there is none."""
-    read: Callable[[str], bytes]
-    """The content of a file."""
-    stamp: Callable[[str], Hashable] = lambda path: None
-    """What tells a file from an older one of the same name; without it, a run that replaced another is known by its
-    ``run.json``."""
+__all__ = ["Contents", "Reader", "read_store", "read_values"]
 
 
-def _local_names(folder: str) -> list[str]:
-    return [path.name for path in Path(folder).iterdir()]
+Kept = TypeVar("Kept", bound="Sortable")
+
+_MOST_REASONS = 100
+"""Of one file; the others are counted."""
 
 
-def _local_read(path: str) -> bytes:
-    return Path(path).read_bytes()
-
-
-def _local_stamp(path: str) -> Hashable:
-    """Tell a local file from an older one of the same name; None if there is none."""
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size
-
-
-LOCAL = Files(_local_names, _local_read, _local_stamp)
-
-
-class Contents(NamedTuple):
+class Contents(NamedTuple, Generic[Kept]):
     """What a store holds."""
 
-    records: list[Record]
+    records: list[Kept]
     """By name, layer and batches; of equal identity only the newest."""
     run: dict[str, Any]
     """``run.json``, empty if there is none."""
     skipped: dict[str, str]
-    """File (with line number in an index) to the reason why it was left out."""
+    """File (with line number in an index) to the reason why it was left out; of 100 lines of an index, the others are
+    counted. Blank lines are no damage."""
 
 
-def read_store(folder: str, files: Files = LOCAL) -> Contents:
+def read_store(folder: str, files: Files = LOCAL) -> Contents[Record]:
     """Read all records of a store. Survives half-written, missing, foreign and newer files.
 
     Args:
@@ -67,41 +41,65 @@ def read_store(folder: str, files: Files = LOCAL) -> Contents:
     Returns:
         Records, the run's description, and what was skipped and why.
     """
-    return Reader(folder, files).read()
+    return Reader(folder, files, lambda record: record).read()
 
 
-class _Part(NamedTuple):
+class Sortable(Protocol):
+    """What the reader needs of a record to find the newest ones."""
+
+    @property
+    def seq(self) -> int:
+        """Its number in the store."""
+
+    @property
+    def identity(self) -> tuple[str, str, int]:
+        """Name, layer and batches."""
+
+    @property
+    def error(self) -> object:
+        """Whether it failed."""
+
+
+class _Part(NamedTuple, Generic[Kept]):
     """What one file held."""
 
     stamp: Hashable
-    records: list[Record]
+    records: list[Kept]
     skipped: dict[str, str]
 
 
-class Reader:
+class Reader(Generic[Kept]):
     """Reads one store as often as one likes, and each of its files only once, as none ever changes.
 
     For one thread at a time.
     """
 
-    def __init__(self, folder: str, files: Files = LOCAL) -> None:
-        """Read nothing yet; the arguments are those of :func:`read_store`."""
-        self._folder = folder
-        self._files = files
-        self._parts: dict[str, _Part] = {}
-        self._contents = Contents([], {}, {})
+    def __init__(self, folder: str, files: Files, keep: Callable[[Record], Kept]) -> None:
+        """Read nothing yet.
 
-    def read(self) -> Contents:
-        """Give what :func:`read_store` gives: the same object as long as nothing has changed.
+        Args:
+            folder: As of :func:`read_store`.
+            files: Likewise.
+            keep: What stays in memory of a record.
+        """
+        self._folder = Folder(folder, files)
+        self._keep = keep
+        self._parts: dict[str, _Part[Kept]] = {}
+        self._contents: Contents[Kept] = Contents([], {}, {})
+
+    def read(self) -> "Contents[Kept]":
+        """Give what is there now: the same object as long as nothing has changed.
 
         A folder that can't be listed (a network that is down) holds what it held when last seen.
         """
         skipped: dict[str, str] = {}
         # Single records first: one that moves to an index meanwhile is then met there.
-        parts = dict(self._parts_of(self._names("records/", skipped), r"(?s)records/[^.].*"))
-        names = self._names("", skipped)
-        parts |= self._parts_of(names, INDEX.pattern)
-        run = self._run(names, skipped)
+        singles = self._listed(self._singles, f"{self._folder.path}/records", skipped)
+        parts = dict(self._parts_of(name for name in singles if name.startswith("records/")))
+        names = self._listed(self._folder.names, self._folder.path, skipped)
+        parts |= self._parts_of(name for name in names if INDEX.fullmatch(name))
+        is_listed = self._folder.path not in skipped
+        run = self._folder.run(names, skipped) if is_listed else self._contents.run
         if run != self._contents.run and self._parts:  # another run took the folder: its files may have the same names
             self._parts, self._contents = {}, Contents([], run, {})
             return self.read()
@@ -112,73 +110,68 @@ class Reader:
         self._parts = parts
         return self._contents
 
-    def _parts_of(self, names: Iterable[str], pattern: str) -> Iterator[tuple[str, _Part]]:
+    def kept(self) -> Iterator[Kept]:
+        """Give all that stays in memory, also of records that newer ones have replaced."""
+        return (record for part in self._parts.values() for record in part.records)
+
+    def _singles(self) -> list[str]:
+        return [f"records/{name}" for name in sorted(self._folder.singles())]
+
+    def _listed(self, names: Callable[[], list[str]], path: str, skipped: dict[str, str]) -> list[str]:
+        try:
+            return names()
+        except OSError as error:
+            skipped[path] = unreadable(error)
+            return list(self._parts)
+
+    def _parts_of(self, names: Iterable[str]) -> Iterator[tuple[str, _Part[Kept]]]:
         for name in names:
-            if not re.fullmatch(pattern, name):
-                continue
-            stamp = self._files.stamp(f"{self._folder}/{name}")
+            stamp = self._folder.stamp(name)
             part = self._parts.get(name)
             if part is None or part.stamp != stamp:
                 part = self._read_part(name, stamp)
             if part is not None:
                 yield name, part
 
-    def _read_part(self, name: str, stamp: Hashable) -> _Part | None:
+    def _read_part(self, name: str, stamp: Hashable) -> _Part[Kept] | None:
         try:
-            content = self._files.read(f"{self._folder}/{name}")
+            content = self._folder.read(name)
         except FileNotFoundError:
             return None
         except OSError as error:
-            return _Part(object(), [], {name: _unreadable(error)})  # no stamp equals this one: it is tried again
-        part = _Part(stamp, [], {})
-        lines = {name: content}
-        if name.endswith(".jsonl"):
-            lines = {f"{name}:{number}": line for number, line in enumerate(content.splitlines(), start=1)}
-        for place, line in lines.items():
+            return _Part(object(), [], {name: unreadable(error)})  # no stamp equals this one: it is tried again
+        if not name.endswith(".jsonl"):
+            return self._parse(name, stamp, [(name, content)])
+        lines = enumerate(content.splitlines(), start=1)
+        return self._parse(name, stamp, ((f"{name}:{number}", line) for number, line in lines if line.strip()))
+
+    def _parse(self, name: str, stamp: Hashable, lines: Iterable[tuple[str, bytes]]) -> _Part[Kept]:
+        part: _Part[Kept] = _Part(stamp, [], {})
+        more = 0
+        for place, line in lines:
             try:
-                part.records.append(Record.from_json(line))
+                part.records.append(self._keep(Record.from_json(line)))
             except SchemaError as error:
-                part.skipped[place] = str(error)
+                if len(part.skipped) < _MOST_REASONS:
+                    part.skipped[place] = str(error)
+                else:
+                    more += 1
+        if more:
+            part.skipped[name] = f"{more} more lines that are no records"
         return part
 
-    def _run(self, names: Iterable[str], skipped: dict[str, str]) -> dict[str, Any]:
-        matches = [match for name in names if (match := re.fullmatch(r"run(?:-(\d{1,9}))?\.json", name))]
-        name = max(matches, key=lambda match: int(match[1] or 1), default=["run.json"])[0]
-        try:
-            return parse_object(self._files.read(f"{self._folder}/{name}"))
-        except FileNotFoundError:
-            return {}
-        except SchemaError as error:
-            skipped[name] = str(error)
-            return {}
-        except OSError as error:
-            skipped[name] = _unreadable(error)
-            return self._contents.run
 
-    def _names(self, prefix: str, skipped: dict[str, str]) -> list[str]:
-        folder = f"{self._folder}/{prefix}".rstrip("/")
-        try:
-            return [prefix + name for name in sorted(self._files.names(folder))]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except OSError as error:
-            skipped[folder] = _unreadable(error)
-            return list(self._parts)
-
-
-def _newest(parts: Iterable[_Part]) -> list[Record]:
+def _newest(parts: Iterable[_Part[Kept]]) -> list[Kept]:
     """Leave out what was drawn again: by a resume that went back, or by a new run in the same folder."""
-    newest: dict[tuple[str, str, int], Record] = {}
+    newest: dict[tuple[str, str], dict[int, Kept]] = {}
     for record in sorted((record for part in parts for record in part.records), key=lambda record: record.seq):
-        if record.batches == 0 and not record.error:  # an untrained network: what came before belongs to another run
-            old = {(record.name, record.layer), (record.name, "")}
-            newest = {key: known for key, known in newest.items() if key[:2] not in old or key[2] == 0}
-        newest[record.identity] = record
-    return [newest[identity] for identity in sorted(newest)]
-
-
-def _unreadable(error: OSError) -> str:
-    return f"can't be read ({error.strerror or error})"
+        name, layer, batches = record.identity
+        if batches == 0 and not record.error:  # an untrained network: what came before belongs to another run
+            for old in {layer, ""}:
+                untrained = newest.get((name, old), {}).get(0)
+                newest[name, old] = {} if untrained is None else {0: untrained}
+        newest.setdefault((name, layer), {})[batches] = record
+    return [drawn[batches] for _, drawn in sorted(newest.items()) for batches in sorted(drawn)]
 
 
 def read_values(content: bytes) -> NDArray[np.float32]:

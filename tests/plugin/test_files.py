@@ -71,6 +71,29 @@ def test_a_remote_run_is_read_and_its_growth_seen(tmp_path, bucket):
     assert (listed["source"], listed["hyper_parameters"], listed["last_seq"]) == ("store", HYPER_PARAMETERS, 3)
 
 
+def test_of_a_large_remote_index_the_list_reads_the_ends(tmp_path, bucket, monkeypatch):
+    store = write_store(tmp_path / "run", 1, indexed=False)
+    for epoch in range(2, 40):
+        write_record(store, epoch, meta={"text": "x" * 10_000})
+    store.write_index()
+    upload(bucket, store)
+    fetched = []
+    original = Bucket.cat_file
+
+    def cat_file(self, path, start=None, end=None, **kwargs):
+        content = original(self, path, start=start, end=end, **kwargs)
+        fetched.append(len(content))
+        return content
+
+    monkeypatch.setattr(Bucket, "cat_file", cat_file)
+    tab = remote_tab(tmp_path)
+    for _ in range(3):
+        (listed,) = tab.json("runs")["runs"]
+        assert (listed["last_seq"], listed["started"]) == (40, 1.8e9)
+    assert fetched == [64 << 10, 64 << 10]
+    assert len(tab.json("records", run="run")["records"]) == 40
+
+
 def test_the_images_of_a_remote_probe_are_read(tmp_path, bucket):
     store = write_store(tmp_path / "run", 0)
     key = write_probe(store)

@@ -298,7 +298,7 @@ def test_without_the_marker_the_tab_is_not_active(tmp_path):
 
 
 def test_a_defect_of_ours_is_a_sentence_too(tab, monkeypatch, caplog):
-    monkeypatch.setattr(backend, "run_from_store", lambda run, contents: {}["defect"])
+    monkeypatch.setattr(backend, "described_run", lambda *args: {}["defect"])
     response = tab.get("runs")
     assert (response.status_code, response.headers["X-Content-Type-Options"]) == (500, "nosniff")
     assert json.loads(response.text) == {"error": "This is a defect; TensorBoard's log says more."}

@@ -136,6 +136,7 @@ def test_what_is_no_plain_file_is_not_waited_for(run, store, name):
     (store.folder / name).unlink(missing_ok=True)
     os.mkfifo(store.folder / name)
     tab = Tab(run.parent)
+    tab.json("records", run="run")
     skipped = tab.json("runs")["runs"][0]["skipped"]
     assert skipped == ({} if name.startswith("blobs") else {name: "can't be read (not a plain file)"})
     assert tab.get("blob", run="run", seq=1, item=0).status_code == (404 if name.startswith("blobs") else 200)
@@ -158,6 +159,7 @@ def test_a_huge_file_is_not_read(run, store, name, size, monkeypatch):
     original = files.tf.io.gfile.GFile
     monkeypatch.setattr(files.tf.io.gfile, "GFile", lambda path, mode: opened.append(path) or original(path, mode))
     tab = Tab(run.parent)
+    tab.json("records", run="run")
     skipped = tab.json("runs")["runs"][0]["skipped"]
     response = tab.get("blob", run="run", seq=1, item=0)
     if name.startswith("blobs"):

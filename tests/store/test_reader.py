@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lightning_viz.store import Files, Item, Record, SchemaError, Store, read_store, read_values
-from lightning_viz.store.reader import LOCAL
+from lightning_viz.store.files import LOCAL
 
 RECORD = Record(method="filters", layer="conv1", batches=1, epoch=0.5, step=1, wall_time=1.8e9)
 LINE = RECORD.to_json()
@@ -196,7 +196,7 @@ def test_an_index_says_the_line_that_it_skips(store):
     (store.folder / "index-1.jsonl").write_bytes(b"\n".join(lines))
     contents = read_store(str(store.folder))
     assert contents.records == [RECORD, other]
-    assert list(contents.skipped) == [f"index-1.jsonl:{number}" for number in (2, 3, 5)]
+    assert list(contents.skipped) == [f"index-1.jsonl:{number}" for number in (2, 5)]
 
 
 def test_other_names_and_leftovers_are_no_records(store):
@@ -234,8 +234,10 @@ def test_any_bytes_are_reported_and_never_raise(single, index, run):
     content = {"s/records/1.json": single, "s/index-1.jsonl": b"\n".join([LINE.encode(), *index]), "s/run.json": run}
     contents = read_store("s", from_memory(content))
     assert contents.records == [RECORD]
-    lines = len(content["s/index-1.jsonl"].splitlines())
-    assert contents.skipped.keys() >= {"records/1.json", *(f"index-1.jsonl:{line}" for line in range(2, lines + 1))}
+    lines = enumerate(content["s/index-1.jsonl"].splitlines(), start=1)
+    damaged = [f"index-1.jsonl:{number}" for number, line in lines if line.strip()][1:]
+    assert contents.skipped.keys() >= {"records/1.json", *damaged[:100]}
+    assert ("index-1.jsonl" in contents.skipped) == (len(damaged) > 100)
 
 
 @given(st.data())
