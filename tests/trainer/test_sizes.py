@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_viz import ActivationMaps, Context, Drawing, FilterImages, Probe, Saliency, VizCallback
+from lightning_viz.plugin.kept import Shelf
 from lightning_viz.plugin.runs import RunStore
 from lightning_viz.store import Record, Store, read_store, read_values
 from lightning_viz.store.schema import LARGEST_FILE, LARGEST_RECORD
@@ -48,16 +49,22 @@ def fit(folder: Path, net: nn.Module, images: torch.Tensor, callbacks: list[VizC
         max_epochs=1, accelerator="cpu", default_root_dir=folder, callbacks=[*callbacks], **quiet
     )
     trainer.fit(Net(), DataLoader(TensorDataset(images), len(images)))
-    return RunStore(str(next(folder.rglob("plugins/lightning_viz"))))
+    return RunStore(str(next(folder.rglob("plugins/lightning_viz"))), Shelf())
+
+
+def records_of(tab: RunStore) -> list[dict[str, Any]]:
+    """The records as the tab gets them."""
+    return [json.loads(line) for line in tab.lines(0)]
 
 
 def read_all(tab: RunStore) -> dict[tuple[str, float], dict[str, bytes]]:
     """Each file that the records name, by method and epoch, as the tab gets it."""
-    records = tab.read().records
-    assert {record.error for record in records} == {None}
+    records = records_of(tab)
+    assert {record["error"] for record in records} == {None}
     return {
-        (record.method, record.epoch): {
-            item.name: content for item, content in (tab.blob(record.seq, place) for place in range(len(record.items)))
+        (record["method"], record["epoch"]): {
+            item.name: content
+            for item, content in (tab.blob(record["seq"], place) for place in range(len(record["items"])))
         }
         for record in records
     }
@@ -80,11 +87,11 @@ def test_the_weights_of_a_wide_layer_are_those_of_the_picture(
         weight = read_values(content["weight"])
         assert weight.shape == kept
         assert np.array_equal(weight, wide.weight.numpy()[: kept[0], : kept[1]])
-    record = tab.read().records[-1]
-    assert (record.meta["vmin"], record.meta["vmax"]) == (wide.weight.min(), wide.weight.max())
-    said = "of the weights these are kept" in record.items[0].caption
-    assert said == (units == 4096)
-    assert f"{units} filters of 4096x1x1" in record.items[0].caption
+    record = records_of(tab)[-1]
+    assert (record["meta"]["vmin"], record["meta"]["vmax"]) == (wide.weight.min(), wide.weight.max())
+    caption = record["items"][0]["caption"]
+    assert ("of the weights these are kept" in caption) == (units == 4096)
+    assert f"{units} filters of 4096x1x1" in caption
 
 
 def test_maps_of_large_images_are_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -97,9 +104,9 @@ def test_maps_of_large_images_are_left_out_and_said(tmp_path: Path, caplog: pyte
     files = read_all(tab)
     assert [set(files["saliency", epoch]) for epoch in (0.0, 1.0)] == [{"picture 0"}] * 2
     assert set(files["filters", 1.0]) == {"picture 0", "weight"}
-    record = next(one for one in tab.read().records if one.method == "saliency")
-    assert record.meta["left_out"] == {"maps": [5, 1800, 2000]}
-    assert "values not kept, larger than 64 MiB: maps" in record.items[0].caption
+    record = next(one for one in records_of(tab) if one["method"] == "saliency")
+    assert record["meta"]["left_out"] == {"maps": [5, 1800, 2000]}
+    assert "values not kept, larger than 64 MiB: maps" in record["items"][0]["caption"]
     assert caplog.text.count("maps (5, 1800, 2000)") == 1
 
 
@@ -131,9 +138,9 @@ def test_a_picture_beyond_what_a_browser_decodes_is_made_smaller(shape: tuple[in
         tmp_path, pooled(nn.Conv2d(3, 2, 1)), torch.rand(1, 3, 4, 6), [Large(Drawing("net.0", pictures=[picture]))]
     )
     assert len(read_all(tab)) == 2
-    (item,) = tab.read().records[0].items
-    assert item.shape == (-(-shape[0] // 2), -(-shape[1] // 2), 3)
-    assert item.caption == "a pixel is the mean of 2 x 2"
+    (item,) = records_of(tab)[0]["items"]
+    assert item["shape"] == [-(-shape[0] // 2), -(-shape[1] // 2), 3]
+    assert item["caption"] == "a pixel is the mean of 2 x 2"
 
 
 def test_noise_that_makes_too_large_a_file_is_made_smaller() -> None:
@@ -159,8 +166,9 @@ def test_the_index_of_a_long_run_is_several_files_that_can_be_read(tmp_path: Pat
     assert len(indexes) == 2
     assert max(path.stat().st_size for path in indexes) <= LARGEST_FILE
     assert not list((tmp_path / "records").iterdir())
-    contents = RunStore(str(tmp_path)).read()
-    assert ([one.batches for one in contents.records], contents.skipped) == (list(range(35)), {})
+    tab = RunStore(str(tmp_path), Shelf())
+    assert [record["batches"] for record in records_of(tab)] == list(range(35))
+    assert tab.figures().skipped == {}
 
 
 def test_a_record_that_nobody_could_read_is_not_written(tmp_path: Path) -> None:
@@ -174,7 +182,7 @@ def test_hyper_parameters_that_hold_a_vocabulary_are_cut(tmp_path: Path) -> None
     words = [f"word {number}" for number in range(400_000)]
     Store(tmp_path).write_run({"model": "Net", "hyper_parameters": {"words": words, "rate": 0.1}})
     assert (tmp_path / "run.json").stat().st_size < LARGEST_RECORD
-    contents = RunStore(str(tmp_path)).read()
+    contents = RunStore(str(tmp_path), Shelf()).figures()
     assert (contents.run["model"], contents.skipped) == ("Net", {})
     assert contents.run["hyper_parameters"]["rate"] == "0.1"
     assert contents.run["hyper_parameters"]["words"] == str(words)[:200]
