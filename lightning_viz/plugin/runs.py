@@ -13,7 +13,7 @@ from lightning_viz.plugin.blob_checks import check_blob, check_png
 from lightning_viz.plugin.files import files_in
 from lightning_viz.plugin.kept import KeptRecord, Shelf
 from lightning_viz.plugin.serialize import Figures
-from lightning_viz.store import Contents, Files, Item, store_folder
+from lightning_viz.store import Contents, Files, Item, Record, read_store, store_folder
 from lightning_viz.store.glance import Glance, Glancer
 from lightning_viz.store.reader import Reader
 
@@ -66,16 +66,16 @@ class _Known(NamedTuple):
 class RunStore:
     """The store of one run: known at a glance; its records are read when somebody looks at them, and let go again."""
 
-    def __init__(self, folder: str, shelf: Shelf) -> None:
+    def __init__(self, folder: str, shelf: Shelf | None = None) -> None:
         """Read nothing yet.
 
         Args:
             folder: The store, which need not exist.
-            shelf: Says when to let go.
+            shelf: Says when to let go; one of its own when omitted.
         """
         self._folder = folder
         self._files = files_in(folder)
-        self._shelf = shelf
+        self._shelf = shelf or Shelf()
         self._glancer = Glancer(folder, self._files)
         self._held: _Held | None = None
         self._known: _Known | None = None
@@ -98,6 +98,10 @@ class RunStore:
             return known.figures._replace(skipped=known.figures.skipped | glance.skipped)
         started = known.figures.started if glance.started == known.glance.started else glance.started
         return Figures(*glance[:5])._replace(started=started)
+
+    def read(self) -> Contents[Record]:
+        """Read the store through the tab's door, whole and as objects; nothing of it is kept."""
+        return read_store(self._folder, self._files)
 
     def lines(self, after: int) -> list[bytes]:
         """Give the records with higher numbers as the page gets them, in the order of their numbers."""

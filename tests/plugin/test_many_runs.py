@@ -5,6 +5,7 @@ import os
 import shutil
 import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -266,3 +267,12 @@ def test_the_list_of_a_store_agrees_with_its_records(logdir, is_let_go, small_sh
             if is_let_go:
                 tab.json("records", run="b")
         assert sorted(page) == [one.identity for one in read_store(store_folder(str(run))).records]
+
+
+def test_a_store_by_itself_is_read_whole_as_objects(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for batches in range(3):
+        store.write(Record("filters", "conv", batches, 0.0, 0, 1.8e9))
+    tab = RunStore(str(tmp_path))
+    assert [(record.batches, record.layer) for record in tab.read().records] == [(n, "conv") for n in range(3)]
+    assert tab.read().records == read_store(str(tmp_path)).records
