@@ -129,7 +129,6 @@ class ClassModel(VizCallback):
         check_activation(activation, "ClassModel")
         self.targets, self.regularisation, self.reference = targets, regularisation, reference
         self.steps, self.warm_steps, self.place, self.activation = steps, warm_steps, place, activation
-        self._is_warm = False
         self._read: Tensor | None = None
 
     def on_fit_start(self, trainer: Any, pl_module: nn.Module) -> None:
@@ -139,7 +138,7 @@ class ClassModel(VizCallback):
 
     def on_train_end(self, trainer: Any, pl_module: nn.Module) -> None:
         """Draw the last state cold; where EarlyStopping came after us, it was drawn warm."""
-        if self._is_warm:
+        if any(drawing.meta["start"] == "warm" for drawing in (self._before or {}).values()):
             self._drawn_at = -1
         super().on_train_end(trainer, pl_module)
 
@@ -170,10 +169,11 @@ class ClassModel(VizCallback):
         for layer in context.layers:
             count = activation_maps(context.model, layer, _on_device(reference[:1], context)).shape[1]
             targets = list(self.targets or spread(count, SHOWN))
-            found, started = self._synthesise(context, layer, targets, reference, self._terms)
+            found, how = self._synthesise(context, layer, targets, reference, self._terms)
             scores = found.values.gather(1, torch.tensor(targets)[:, None])[:, 0]
             names = [f"unit {unit}" for unit in targets]
-            yield self._drawing(context, layer, _targets(targets, names, scores, None, found), found, started)
+            described = _targets(targets, names, scores, None, found)
+            yield self._drawing(context, layer, "units", described, found, how)
 
     def _draw_classes(self, context: Context, reference: Tensor) -> Drawing:
         probe = context.probe
@@ -182,7 +182,7 @@ class ClassModel(VizCallback):
         is_classes, single = are_class_scores(scores, probe), scores.shape[1] == 1
         targets = list(self.targets or _usual_classes(max(2, scores.shape[1]), probe))
         terms = self._terms if is_classes else replace(self._terms, rivals=0)
-        found, started = self._synthesise(context, None, targets, reference, terms)
+        found, how = self._synthesise(context, None, targets, reference, terms)
         chosen = torch.tensor(targets)[:, None]
         likely = probabilities(found.values[:, 1:] if single else found.values, self.activation).gather(1, chosen)[:, 0]
         names = [class_name(one, probe, is_classes=is_classes) for one in targets]
@@ -191,21 +191,21 @@ class ClassModel(VizCallback):
         if is_classes:
             for one, best in zip(described, found.values.nan_to_num(-math.inf).argmax(1), strict=True):
                 one["is_best"] = one["mark"] != "dead" and int(best) == one["unit"]
-        started["kind"] = "classes" if is_classes else "outputs"
-        scalars = {"probability": float(likely.nan_to_num(0).mean())} if is_classes else {}
-        return self._drawing(context, CLASSES, described, found, started, scalars)
+        kind, scalars = "outputs", {}
+        if is_classes:
+            kind, scalars = "classes", {"probability": float(likely.nan_to_num(0).mean())}
+        return self._drawing(context, CLASSES, kind, described, found, how, scalars)
 
     def _synthesise(
         self, context: Context, layer: str | None, targets: list[int], reference: Tensor, terms: Regularisation
     ) -> tuple[Synthesis, dict[str, Any]]:
         """Climb, and say how it started."""
-        started: dict[str, Any] = {
+        how: dict[str, Any] = {
             "regularisation": self.regularisation if isinstance(self.regularisation, str) else "own",
             "reference": len(reference),
             "size": list(reference.shape[2:]),
         }
-        init = None if context.is_last else _images_before(context.before.get(layer or CLASSES), targets, started)
-        self._is_warm = init is not None
+        init = None if context.is_last else _images_before(context.before.get(layer or CLASSES), targets, how)
         untrained = self._begun and context.moment.batches == 0
         steps = self.warm_steps if untrained or init is not None else self.steps or terms.steps
         found = synthesise(
@@ -220,21 +220,17 @@ class ClassModel(VizCallback):
             output=context.probe.output,
             who="ClassModel",
         )
-        return Synthesis(*(part.cpu() for part in found)), {
-            **started,
-            "start": "cold" if init is None else "warm",
-            "steps": steps,
-            "kind": "units",
-            "unit_count": found.values.shape[1],
-        }
+        how |= {"start": "cold" if init is None else "warm", "steps": steps}
+        return Synthesis(*(part.cpu() for part in found)), how
 
     def _drawing(
         self,
         context: Context,
         layer: str,
+        kind: str,
         targets: list[Target],
         found: Synthesis,
-        started: dict[str, Any],
+        how: dict[str, Any],
         scalars: dict[str, float] | None = None,
     ) -> Drawing:
         shown, note = context.probe.unnormalise(found.images)
@@ -244,18 +240,20 @@ class ClassModel(VizCallback):
         rows = math.ceil(len(pictures) / columns)
         across = min(columns, len(pictures))
         said = "; ".join(map(_said, targets))
-        how = f"{started['regularisation']}, {started['start']} start, {started['steps']} steps"
+        manner = f"{how['regularisation']}, {how['start']} start, {how['steps']} steps"
         return Drawing(
             layer,
             values={"images": found.images},
             pictures=[page],
-            captions=[f"row by row: {said} | {how} | image {note}"],
+            captions=[f"row by row: {said} | {manner} | image {note}"],
             scalars=scalars or {},
             meta={
+                "kind": kind,
+                "unit_count": found.values.shape[1],
                 "targets": targets,
                 "columns": across,
                 "tile": [(page.shape[0] + 1) // rows - 1, (page.shape[1] + 1) // across - 1],
-                **started,
+                **how,
             },
         )
 
@@ -293,11 +291,11 @@ def _usual_classes(count: int, probe: Probe) -> list[int]:
     return list(dict.fromkeys([*labels, *spread(count, SHOWN)]))[:SHOWN]
 
 
-def _images_before(before: Drawing | None, targets: list[int], started: dict[str, Any]) -> Tensor | None:
+def _images_before(before: Drawing | None, targets: list[int], how: dict[str, Any]) -> Tensor | None:
     """Give the images of the drawing before, if it is of the same targets, made in the same way."""
     if before is None or "images" not in before.values:
         return None
-    same = all(before.meta.get(key) == started[key] for key in ("regularisation", "size"))
+    same = all(before.meta.get(key) == how[key] for key in ("regularisation", "size"))
     units = [one["unit"] for one in before.meta.get("targets", ())]
     return torch.as_tensor(before.values["images"]) if same and units == targets else None
 

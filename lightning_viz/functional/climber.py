@@ -100,8 +100,8 @@ class Climber:
 
     def _magnitude(self, targets: Tensor) -> Tensor:
         assert self.domain.images is not None
-        best = self.domain.images[self._ranked(targets)[:, :STRONGEST]]
-        return torch.stack([magnitude_of(images, self.domain.axes) for images in best])
+        best, axes = self.domain.images[self._ranked(targets)[:, :STRONGEST]], self.domain.axes
+        return torch.stack([magnitude_of(images, axes) for images in best])
 
     def _ranked(self, targets: Tensor) -> Tensor:
         """Order the user's images for each target by their score, the strongest first: ``(B, N)``."""

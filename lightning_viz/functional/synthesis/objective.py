@@ -18,6 +18,8 @@ __all__ = ["CURE", "Objective", "Place", "against_rivals", "check_place", "objec
 Place = Literal["centre", "mean"]
 """Where in a unit's map its activation is taken."""
 
+CURE = "Choose a layer that gives one."
+
 
 class Objective(NamedTuple):
     """What can be asked of images ``(B, C, H, W)``, with its graph."""
@@ -26,9 +28,6 @@ class Objective(NamedTuple):
     """``(B, targets)``, of all targets there are."""
     maps: Callable[[Tensor], Tensor] | None
     """``(B, targets, h, w)``, where the values are those at the centre; else None."""
-
-
-CURE = "Choose a layer that gives one."
 
 
 def check_place(place: str, who: str) -> None:
@@ -66,7 +65,7 @@ def objective_of(
         layer: Whose units are the targets; None: the classes are.
         place: Of a unit.
         output: Where the class scores are in what the model returns.
-        like: Images ``(B, C, H, W)`` of the size that will be asked about; the model runs on them once.
+        like: Images ``(B, C, H, W)`` of the size that will be asked about; the model is tried on them.
         who: Begins the error message.
 
     Raises:

@@ -82,7 +82,7 @@ class Regularisation:
         of_rules = [name for name in (*of_pixels, "jitter", "scale") if getattr(self, name)]
         if of_rules and self.is_searched:
             raise ValueError(
-                f"Regularisation({of_rules[0]}=...): give a step_size; one that is searched knows l2 only."
+                f"Regularisation({of_rules[0]}=...): give a step_size; one that is searched knows l2 and rivals only."
             )
 
     @property

@@ -2,7 +2,6 @@
 
 import { PicturesCell } from "../../components/pictures_cell.js";
 import { pictureOf } from "../../model/items.js";
-import { layerOf } from "../../model/records.js";
 import { allTargets, isOfUnits, sheetOf, targetOf, targetTile } from "../../model/targets.js";
 import { assign, openUnit } from "../../model/state.js";
 import { epochText, share } from "../../render/text.js";
@@ -22,7 +21,7 @@ export function TargetsCell(props) {
   const isChosen = (unit) => state.target?.layer === record.layer && state.target.unit === unit;
   /** @param {number} unit */
   function pick(unit) {
-    if (isOfUnits(record)) dispatch(openUnit, layerOf(record.layer), unit);
+    if (isOfUnits(record)) dispatch(openUnit, record.layer, unit);
     else dispatch(assign, { target: isChosen(unit) ? null : { layer: record.layer, unit } });
   }
   return html`<figure>
@@ -48,7 +47,7 @@ function OneTarget({ record, unit, name, size, chosen, blobs, pick }) {
   const says = described(target);
   const wrong = target.mark !== "dead" && !target.is_best;
   return html`<li class="synthesis-target" data-unit=${unit}>
-    <button title=${says} aria-label=${`${says} ${isOfUnits(record) ? `Open unit ${unit} of ${layerOf(record.layer)}` : "Show it over the epochs"}`} aria-pressed=${isOfUnits(record) ? undefined : chosen} onClick=${() => pick(unit)}>
+    <button title=${says} aria-label=${`${says} ${isOfUnits(record) ? `Open unit ${unit} of ${record.layer}` : "Show it over the epochs"}`} aria-pressed=${isOfUnits(record) ? undefined : chosen} onClick=${() => pick(unit)}>
       ${target.mark === "dead" ? html`<${NoTile} size=${size}>dead: nothing moves it<//>` : html`<${Tile} tile=${targetTile(blobs, record, place)} size=${size} label=${says} />`}
     </button>
     <p><span class="ellipsis">${target.name}</span><span class=${wrong ? "failed nowrap" : "nowrap"}>${reached(target)}</span></p>
