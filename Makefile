@@ -35,6 +35,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/entry_point.py
 	$(BIN)/python benchmarks/tab.py
+	$(BIN)/python benchmarks/many_runs.py
 	$(BIN)/python benchmarks/reconstruction.py
 	$(BIN)/python benchmarks/functional_relu.py
 	$(BIN)/python benchmarks/top_patches.py
